@@ -1,0 +1,558 @@
+//! The one way to an engine's API: a pool of connections from a connector, for bollard and for raw requests alike.
+//!
+//! bollard makes the requests that carry typed bodies, over its custom transport; this file adds what it leaves out:
+//! the version prefix, deadlines, connection reuse and errors by kind. Answers that are read back as models go raw,
+//! so that a value of a newer engine never fails a call.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock},
+    task,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Either, Full, StreamBody};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::{Frame, Incoming},
+    header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
+};
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo},
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::AsyncRead;
+
+use crate::{
+    call::{BoxFuture, PerProcess},
+    error::{Error, ErrorKind, Result},
+    transport::{Connector, Io},
+};
+
+/// The oldest API that this crate speaks: Docker 20.10.
+pub(crate) const MIN_API: ApiVersion = ApiVersion(1, 41);
+/// The newest API that this crate knows.
+pub(crate) const MAX_API: ApiVersion = ApiVersion(1, 51);
+
+/// A version of the Engine API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ApiVersion(pub(crate) u32, pub(crate) u32);
+
+impl ApiVersion {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.trim().trim_start_matches('v').split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// The body of a request; bollard's own type, so that one pool serves both.
+pub(crate) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = std::io::Result<Frame<Bytes>>> + Send>>>>;
+/// A stream of an answer's bytes.
+pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+type Http = legacy::Client<Dial, Body>;
+
+/// A client of one engine. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client(Arc<Inner>);
+
+struct Inner {
+    http: PerProcess<Http>,
+    connector: Arc<dyn Connector>,
+    endpoint: String,
+    version: OnceLock<ApiVersion>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.0.endpoint)
+    }
+}
+
+/// One request that is not yet sent.
+#[must_use]
+pub(crate) struct Req {
+    method: Method,
+    path: String,
+    query: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Body,
+    timeout: Option<Option<Duration>>,
+    bad: Option<Error>,
+}
+
+/// What may stay as it is in one segment of a path.
+const SEGMENT: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^').add(b'|');
+
+/// Writes a name into a path so that it stays one name.
+pub(crate) fn escape_segment(name: &str) -> String {
+    utf8_percent_encode(name, SEGMENT).to_string()
+}
+
+impl Req {
+    /// A request to the path made of `segments`, each of which is escaped.
+    pub(crate) fn new(method: Method, segments: &[&str]) -> Self {
+        let mut bad = None;
+        let mut path = String::new();
+        for segment in segments {
+            if segment.is_empty() || segment.split('/').any(|p| p == ".." || p == ".") {
+                bad = Some(Error::invalid(format!("`{}` cannot be a name", crate::error::escape(segment))).hint("give a name or an ID"));
+            }
+            path.push('/');
+            path.push_str(&escape_segment(segment));
+        }
+        Self { method, path, query: String::new(), headers: Vec::new(), body: Either::Left(Full::default()), timeout: None, bad }
+    }
+
+    pub(crate) fn get(segments: &[&str]) -> Self {
+        Self::new(Method::GET, segments)
+    }
+
+    pub(crate) fn post(segments: &[&str]) -> Self {
+        Self::new(Method::POST, segments)
+    }
+
+    pub(crate) fn delete(segments: &[&str]) -> Self {
+        Self::new(Method::DELETE, segments)
+    }
+
+    /// A request to a path that the caller wrote, query and all.
+    pub(crate) fn raw(method: Method, path: &str) -> Self {
+        let mut req = Self::new(method, &[]);
+        req.path = path.to_owned();
+        if !path.starts_with('/') || path.contains(char::is_whitespace) || path.split(['/', '?']).any(|p| p == "..") {
+            req.bad = Some(Error::invalid(format!("`{}` is not a path of the API", crate::error::escape(path))).hint("write it as /containers/json"));
+        }
+        req
+    }
+
+    /// Adds one query parameter.
+    pub(crate) fn query(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.query.push(if self.query.is_empty() { '?' } else { '&' });
+        self.query.push_str(&utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string());
+        self.query.push('=');
+        self.query.push_str(&utf8_percent_encode(value.as_ref(), percent_encoding::NON_ALPHANUMERIC).to_string());
+        self
+    }
+
+    /// Adds a query parameter where there is a value.
+    pub(crate) fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> Self {
+        match value {
+            Some(v) => self.query(name, v),
+            None => self,
+        }
+    }
+
+    /// Adds `name=true` when `on`.
+    pub(crate) fn flag(self, name: &str, on: bool) -> Self {
+        if on { self.query(name, "true") } else { self }
+    }
+
+    /// Adds filters in the engine's form, a JSON object of lists.
+    pub(crate) fn filters(self, filters: &std::collections::BTreeMap<String, Vec<String>>) -> Self {
+        if filters.is_empty() {
+            return self;
+        }
+        let text = serde_json::to_string(filters).unwrap_or_default();
+        self.query("filters", text)
+    }
+
+    /// Sets a JSON body.
+    pub(crate) fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(text) => {
+                self.body = Either::Left(Full::new(text.into()));
+                self.header("content-type", "application/json")
+            }
+            Err(e) => {
+                self.bad = Some(Error::internal(e.to_string()));
+                self
+            }
+        }
+    }
+
+    /// Sets a body of bytes.
+    pub(crate) fn bytes(mut self, content_type: &str, bytes: Bytes) -> Self {
+        self.body = Either::Left(Full::new(bytes));
+        self.header("content-type", content_type)
+    }
+
+    /// Sets a body that is sent as it comes.
+    pub(crate) fn stream(mut self, content_type: &str, stream: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static) -> Self {
+        self.body = Either::Right(StreamBody::new(Box::pin(stream.map_ok(Frame::data))));
+        self.header("content-type", content_type)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        match HeaderValue::from_str(value) {
+            Ok(v) => self.headers.push((HeaderName::from_static(name), v)),
+            Err(_) => self.bad = Some(Error::invalid(format!("the header {name} holds characters that cannot be sent"))),
+        }
+        self
+    }
+
+    /// The answer may take as long as it takes.
+    pub(crate) fn patient(mut self) -> Self {
+        self.timeout = Some(None);
+        self
+    }
+
+    /// The answer must begin within `limit`.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.timeout = Some(Some(limit));
+        self
+    }
+}
+
+impl Client {
+    pub(crate) fn new(connector: Arc<dyn Connector>, endpoint: String, timeout: Option<Duration>, version: Option<ApiVersion>) -> Self {
+        let dial = connector.clone();
+        let http = PerProcess::new(move || {
+            legacy::Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(Duration::from_secs(30))
+                .pool_timer(hyper_util::rt::TokioTimer::new())
+                .pool_max_idle_per_host(8)
+                .build(Dial { connector: dial.clone() })
+        });
+        let cell = OnceLock::new();
+        if let Some(version) = version {
+            cell.set(version).ok();
+        }
+        Self(Arc::new(Inner { http, connector, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)) }))
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.0.endpoint
+    }
+
+    /// The version that calls are made with, once it is known.
+    pub(crate) fn known_version(&self) -> Option<ApiVersion> {
+        self.0.version.get().copied()
+    }
+
+    /// Asks the engine for its version, once, and checks that it is in the range that this crate speaks.
+    pub(crate) async fn version(&self) -> Result<ApiVersion> {
+        if let Some(v) = self.0.version.get() {
+            return Ok(*v);
+        }
+        let response = self.send_raw(Req::get(&["_ping"])).await?;
+        let header = response.headers().get("api-version").and_then(|v| v.to_str().ok()).and_then(ApiVersion::parse);
+        drain(response).await;
+        let offered = header.ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("{} answers, but not as a Docker engine", self.0.endpoint))
+                .hint("check that the endpoint is an engine and not another service")
+        })?;
+        if offered < MIN_API {
+            return Err(Error::new(ErrorKind::Unsupported, format!("the engine speaks API {offered}, and {MIN_API} is needed"))
+                .hint("upgrade the engine to Docker 20.10 or newer")
+                .with("endpoint", &*self.0.endpoint));
+        }
+        self.0.version.set(offered.min(MAX_API)).ok();
+        Ok(self.0.version.get().copied().unwrap_or(MIN_API))
+    }
+
+    /// Fails with `unsupported` when the engine's API is older than `need`.
+    pub(crate) async fn require(&self, need: ApiVersion, what: &str) -> Result<()> {
+        let have = self.version().await?;
+        if have >= need {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, format!("{what} needs API {need}, and the engine speaks {have}"))
+            .hint("upgrade the engine, or leave the option out"))
+    }
+
+    /// bollard over the same pool.
+    pub(crate) async fn docker(&self) -> Result<bollard::Docker> {
+        let version = self.version().await?;
+        let client = self.clone();
+        let transport = move |request: bollard::BollardRequest| {
+            let client = client.clone();
+            async move { client.forward(request).await }
+        };
+        // Deadlines are kept here, around the whole call: bollard's own is set out of the way.
+        let number = bollard::ClientVersion { major_version: version.0 as usize, minor_version: version.1 as usize };
+        bollard::Docker::connect_with_custom_transport(transport, Some("http://engine"), 86_400, &number).map_err(|e| Error::internal(e.to_string()))
+    }
+
+    async fn forward(&self, mut request: bollard::BollardRequest) -> Result<Response<Incoming>, bollard::errors::Error> {
+        let io = |e: Error| bollard::errors::Error::from(std::io::Error::other(Carried(Mutex::new(Some(e)))));
+        let version = self.version().await.map_err(io)?;
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let path = if path.starts_with("/v1.") { path.to_owned() } else { format!("/v{version}{path}") };
+        *request.uri_mut() = format!("http://engine{path}").parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
+        self.0.http.get().request(request).await.map_err(|e| io(self.transport_error(e)))
+    }
+
+    /// Sends a request as it is and gives the answer whatever its status.
+    async fn send_raw(&self, req: Req) -> Result<Response<Incoming>> {
+        if let Some(bad) = req.bad {
+            return Err(bad);
+        }
+        let uri = format!("http://engine{}{}", req.path, req.query);
+        let mut request = Request::builder().method(req.method).uri(uri).header(HOST, "engine");
+        for (name, value) in req.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
+        let http = self.0.http.get();
+        let answer = http.request(request);
+        let limit = req.timeout.unwrap_or(Some(self.0.timeout));
+        let result = match limit {
+            None => answer.await,
+            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
+                Error::new(ErrorKind::Timeout, format!("the engine did not answer within {}", crate::units::go_duration(limit)))
+                    .hint("check that the engine is not stuck; the same call can be made again")
+                    .with("endpoint", &*self.0.endpoint)
+            })?,
+        };
+        result.map_err(|e| self.transport_error(e))
+    }
+
+    /// Sends a request and gives the answer when its status says that it went well.
+    pub(crate) async fn send(&self, mut req: Req) -> Result<Response<Incoming>> {
+        let version = self.version().await?;
+        req.path = format!("/v{version}{}", req.path);
+        let response = self.send_raw(req).await?;
+        if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS || response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        let status = response.status();
+        let content = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let body = collect(response, 64 << 10).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&body);
+        let message = match serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|v| v.get("message").and_then(|m| m.as_str().map(str::to_owned))) {
+            Some(message) => message,
+            None if content.starts_with("text/plain") => text.trim().to_owned(),
+            None => format!("status {status} with an answer that is not the engine's"),
+        };
+        Err(status_error(status, &message).with("endpoint", &*self.0.endpoint))
+    }
+
+    /// Sends a request and throws the body of the answer away.
+    pub(crate) async fn done(&self, req: Req) -> Result<StatusCode> {
+        let response = self.send(req).await?;
+        let status = response.status();
+        drain(response).await;
+        Ok(status)
+    }
+
+    /// Sends a request and reads the answer as JSON.
+    pub(crate) async fn fetch<T: DeserializeOwned>(&self, req: Req) -> Result<T> {
+        let body = collect(self.send(req).await?, 512 << 20).await?;
+        serde_json::from_slice(&body).map_err(|e| {
+            Error::new(ErrorKind::Engine, format!("the engine's answer cannot be read: {e}"))
+                .hint("check that nothing between here and the engine changes answers")
+                .with("endpoint", &*self.0.endpoint)
+        })
+    }
+
+    /// Sends a request and gives the bytes of the answer as they come.
+    pub(crate) async fn bytes(&self, req: Req) -> Result<ByteStream> {
+        let response = self.send(req).await?;
+        let lost = self.0.endpoint.clone();
+        Ok(Box::pin(response.into_body().into_data_stream().map_err(move |e| {
+            Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).with("endpoint", lost.clone()).hint("make the same call again")
+        })))
+    }
+
+    /// Sends a request and takes the connection over, for attach and exec. Gives the stream and whether it is
+    /// multiplexed, where the engine says so.
+    pub(crate) async fn upgrade(&self, req: Req) -> Result<(Box<dyn Io>, Option<bool>)> {
+        let response = self.send(req.header("connection", "Upgrade").header("upgrade", "tcp")).await?;
+        let multiplexed = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(|t| t.ends_with("multiplexed-stream"));
+        let upgraded = hyper::upgrade::on(response).await.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the engine did not open a stream: {e}")))?;
+        Ok((Box::new(TokioIo::new(upgraded)), multiplexed))
+    }
+
+    /// Turns bollard's error into ours.
+    pub(crate) fn bollard_error(&self, e: bollard::errors::Error) -> Error {
+        if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &e {
+            let status = StatusCode::from_u16(*status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return status_error(status, message).with("endpoint", &*self.0.endpoint);
+        }
+        match carried(&e) {
+            Some(error) => error,
+            None => Error::new(ErrorKind::Engine, e.to_string()).with("endpoint", &*self.0.endpoint).source(e),
+        }
+    }
+
+    fn transport_error(&self, e: legacy::Error) -> Error {
+        let error = carried(&e).unwrap_or_else(|| {
+            let mut text = e.to_string();
+            let mut cause = std::error::Error::source(&e);
+            while let Some(c) = cause {
+                text = c.to_string();
+                cause = c.source();
+            }
+            Error::new(ErrorKind::Unreachable, format!("the connection to the engine failed: {text}"))
+                .hint("check that the engine runs; the same call can be made again")
+                .source(e)
+        });
+        error.with("endpoint", &*self.0.endpoint)
+    }
+
+    /// The connector, for what needs a stream of its own.
+    pub(crate) fn connector(&self) -> Arc<dyn Connector> {
+        self.0.connector.clone()
+    }
+}
+
+/// The error for a status of the engine.
+pub(crate) fn status_error(status: StatusCode, message: &str) -> Error {
+    let message = message.trim();
+    let exists = ["already exists", "already in use", "already part of a swarm", "is already a manager"].iter().any(|m| message.contains(m));
+    let kind = match status {
+        StatusCode::NOT_FOUND => ErrorKind::NotFound,
+        StatusCode::CONFLICT if exists => ErrorKind::AlreadyExists,
+        StatusCode::CONFLICT => ErrorKind::Conflict,
+        StatusCode::UNAUTHORIZED => ErrorKind::Unauthorized,
+        StatusCode::FORBIDDEN if exists => ErrorKind::AlreadyExists,
+        StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        StatusCode::BAD_REQUEST => ErrorKind::InvalidInput,
+        StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorKind::Unreachable,
+        StatusCode::INTERNAL_SERVER_ERROR if message.contains("no basic auth credentials") || message.contains("unauthorized: ") => ErrorKind::Unauthorized,
+        StatusCode::SERVICE_UNAVAILABLE if message.contains("swarm") || message.contains("leader") => ErrorKind::Conflict,
+        _ => ErrorKind::Engine,
+    };
+    let error = Error::new(kind, message).with("status", status.as_u16().to_string());
+    if status.is_server_error() && kind == ErrorKind::Engine { error.retryable() } else { error }
+}
+
+/// Carries our own error through a library's error type.
+struct Carried(Mutex<Option<Error>>);
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Carried")
+    }
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.lock().as_deref() {
+            Ok(Some(e)) => fmt::Display::fmt(e, f),
+            _ => f.write_str("failed"),
+        }
+    }
+}
+
+impl std::error::Error for Carried {}
+
+fn carried(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut cause = Some(e);
+    while let Some(c) = cause {
+        let io = c.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).map(|e| e as &(dyn std::error::Error + 'static));
+        let found = c.downcast_ref::<Carried>().or_else(|| io.and_then(|e| e.downcast_ref::<Carried>()));
+        if let Some(Carried(error)) = found {
+            return error.lock().ok().and_then(|mut e| e.take());
+        }
+        cause = c.source();
+    }
+    None
+}
+
+async fn drain(response: Response<Incoming>) {
+    // An answer that is not read to its end would close its connection.
+    let mut body = response.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+async fn collect(response: Response<Incoming>, limit: usize) -> Result<Bytes> {
+    let mut stream = response.into_body().into_data_stream();
+    let mut first: Option<Bytes> = None;
+    let mut rest = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")))?;
+        match (&first, rest.is_empty()) {
+            (None, _) => first = Some(chunk),
+            (Some(head), true) => {
+                rest.extend_from_slice(head);
+                rest.extend_from_slice(&chunk);
+            }
+            _ => rest.extend_from_slice(&chunk),
+        }
+        if rest.len() > limit {
+            return Err(Error::new(ErrorKind::Engine, "the engine's answer is too long"));
+        }
+    }
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })
+}
+
+/// The connector in the form that hyper's pool takes.
+#[derive(Clone)]
+struct Dial {
+    connector: Arc<dyn Connector>,
+}
+
+impl tower_service::Service<Uri> for Dial {
+    type Response = Connected_;
+    type Error = std::io::Error;
+    type Future = BoxFuture<std::io::Result<Connected_>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
+        task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connect = self.connector.connect();
+        Box::pin(async move { connect.await.map(|io| Connected_(TokioIo::new(io))).map_err(|e| std::io::Error::other(Carried(Mutex::new(Some(e))))) })
+    }
+}
+
+/// A stream in the form that hyper's pool takes.
+struct Connected_(TokioIo<Box<dyn Io>>);
+
+impl Connection for Connected_ {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for Connected_ {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: hyper::rt::ReadBufCursor<'_>) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for Connected_ {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bufs: &[std::io::IoSlice<'_>]) -> task::Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}
+
+/// A reader's bytes as a stream for a request's body.
+pub(crate) fn reader_stream(reader: impl AsyncRead + Send + 'static) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    tokio_util::io::ReaderStream::with_capacity(reader, 128 << 10)
+}

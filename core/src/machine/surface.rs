@@ -1,0 +1,4 @@
+//! x.
+pub(crate) fn classes() -> Vec<Box<dyn crate::surface::ErasedClass>> {
+    Vec::new()
+}

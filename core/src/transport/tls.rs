@@ -1,0 +1,117 @@
+//! A TCP port with TLS: the engine's certificate is checked against a given CA, and ours may be shown.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use tokio_rustls::TlsConnector;
+
+use super::{Connector, Io, tcp};
+use crate::{
+    call::{BoxFuture, options},
+    error::{Error, ErrorKind, Result},
+    secret::Secret,
+};
+
+options! {
+    /// How to speak TLS with an engine. Each part is given as a file or as PEM text.
+    pub struct TlsOptions {
+        /// File with the certificates of the CA that signed the engine's.
+        pub ca_file: Option<PathBuf>,
+        /// File with the client's certificate.
+        pub cert_file: Option<PathBuf>,
+        /// File with the client's key.
+        pub key_file: Option<PathBuf>,
+        /// PEM text with the CA's certificates.
+        pub ca: Option<String>,
+        /// PEM text with the client's certificate.
+        pub cert: Option<String>,
+        /// PEM text with the client's key.
+        pub key: Option<Secret>,
+        /// The name that the engine's certificate must bear, if not the host's.
+        pub server_name: Option<String>,
+    }
+}
+
+impl TlsOptions {
+    /// The options for a folder with `ca.pem`, `cert.pem` and `key.pem`, as `DOCKER_CERT_PATH` names one.
+    #[must_use]
+    pub fn from_folder(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        Self { ca_file: Some(folder.join("ca.pem")), cert_file: Some(folder.join("cert.pem")), key_file: Some(folder.join("key.pem")), ..Self::default() }
+    }
+}
+
+pub(super) struct Tls {
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+    config: Arc<rustls::ClientConfig>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tls({}:{})", self.host, self.port)
+    }
+}
+
+impl Tls {
+    pub(super) fn new(host: &str, port: u16, options: &TlsOptions) -> Result<Self> {
+        let bad = |what: &str, e: &dyn std::fmt::Display| Error::invalid(format!("{what}: {e}")).hint("give PEM files as docker's TLS set-up makes them");
+        let ca =
+            pem(options.ca.as_deref(), options.ca_file.as_ref())?.ok_or_else(|| Error::invalid("TLS needs the CA's certificate").hint("give ca_file or ca"))?;
+        let mut roots = rustls::RootCertStore::empty();
+        for cert in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+            roots.add(cert.map_err(|e| bad("CA certificate", &e))?).map_err(|e| bad("CA certificate", &e))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| bad("TLS", &e))?
+            .with_root_certificates(roots);
+        let cert = pem(options.cert.as_deref(), options.cert_file.as_ref())?;
+        let key = pem(options.key.as_ref().map(Secret::reveal), options.key_file.as_ref())?;
+        let config = match (cert, key) {
+            (Some(cert), Some(key)) => {
+                let chain: Vec<_> = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<_, _>>().map_err(|e| bad("client certificate", &e))?;
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+                    .map_err(|_| Error::invalid("the client's key cannot be read").hint("give an unencrypted PEM key"))?;
+                builder.with_client_auth_cert(chain, key).map_err(|e| bad("client certificate and key", &e))?
+            }
+            (None, None) => builder.with_no_client_auth(),
+            _ => return Err(Error::invalid("a client certificate needs its key, and a key its certificate")),
+        };
+        let name = options.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(|e| bad("host name", &e))?;
+        Ok(Self { host: host.to_owned(), port, name, config: Arc::new(config) })
+    }
+}
+
+fn pem(text: Option<&str>, file: Option<&PathBuf>) -> Result<Option<String>> {
+    match (text, file) {
+        (Some(text), _) => Ok(Some(text.to_owned())),
+        (None, Some(file)) => std::fs::read_to_string(file).map(Some).map_err(|e| Error::file(file, e)),
+        (None, None) => Ok(None),
+    }
+}
+
+impl Connector for Tls {
+    fn connect(&self) -> BoxFuture<Result<Box<dyn Io>>> {
+        let (host, port, name, config) = (self.host.clone(), self.port, self.name.clone(), self.config.clone());
+        Box::pin(async move {
+            let stream = tcp::dial(&host, port).await?;
+            let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| {
+                let untrusted = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some_and(|e| matches!(e, rustls::Error::InvalidCertificate(_)));
+                let kind = if untrusted { ErrorKind::Untrusted } else { ErrorKind::Unreachable };
+                Error::new(kind, format!("TLS with {host}:{port} failed: {e}"))
+                    .hint(if untrusted {
+                        "check the CA and the name in the engine's certificate"
+                    } else {
+                        "check that the port speaks TLS and takes this client certificate"
+                    })
+                    .with("endpoint", format!("tcp://{host}:{port}"))
+                    .source(e)
+            })?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}
