@@ -61,7 +61,7 @@ impl<O: Default + Send + 'static, T: Send + 'static> Call<O, T> {
 
 impl<O: Send + 'static, T: Send + 'static> Call<O, T> {
     /// Replaces all options.
-    pub fn options(mut self, options: O) -> Self {
+    pub fn with_options(mut self, options: O) -> Self {
         self.options = options;
         self
     }

@@ -351,6 +351,15 @@ impl Client {
         Ok(status)
     }
 
+    /// Sends a request and gives the whole answer, whatever its status.
+    pub(crate) async fn whole(&self, mut req: Req) -> Result<(StatusCode, Bytes)> {
+        let version = self.version().await?;
+        req.path = format!("/v{version}{}", req.path);
+        let response = self.send_raw(req).await?;
+        let status = response.status();
+        Ok((status, collect(response, 512 << 20).await?))
+    }
+
     /// Sends a request and reads the answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, req: Req) -> Result<T> {
         let body = collect(self.send(req).await?, 512 << 20).await?;

@@ -1,16 +1,43 @@
 //! Engine: one Docker daemon, whichever way it is reached.
 
+mod archive;
+mod build;
 pub(crate) mod client;
 mod connect;
+mod container;
+mod containers;
+mod events;
+mod exec;
+mod ignore;
+mod images;
+mod logs;
+mod networks;
+mod progress;
+mod spec;
 pub(crate) mod surface;
 mod system;
+mod volumes;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use archive::PutArchive;
+pub use build::BuildOptions;
 pub use connect::ConnectOptions;
-pub use system::{Ping, Version};
+pub use container::{
+    CommitOptions, Container, ContainerDetails, ContainerProperties, ExitStatus, FileChange, KillOptions, Processes, PublishedPort, RemoveContainer,
+    StopOptions, UpdateContainer, WaitOptions,
+};
+pub use containers::{Containers, Filters, ListContainers, PruneOptions, PruneReport, RunOutput};
+pub use events::{EngineEvent, EventOptions};
+pub use exec::{ExecOptions, Session, SessionProperties};
+pub use images::{HistoryEntry, Image, Images, ImportImage, ListImages, LoadImages, LoadReport, PullOptions, PushOptions, RegistryAuth, RemoveImage};
+pub use logs::{CommandOutput, LogChunk, LogOptions};
+pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, ListNetworks, Network, Networks, Subnet};
+pub use spec::{Command, ContainerSpec, HealthCheck, Mount, Ulimit};
+pub use system::{DiskUsage, Info, Ping, RawAnswer, RequestOptions, Version};
+pub use volumes::{CreateVolume, ListVolumes, RemoveVolume, Volume, Volumes};
 
 use crate::{
     call::{Call, NoOptions},

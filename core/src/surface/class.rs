@@ -104,7 +104,7 @@ impl Args {
 
 fn run<O: Value_, T: Result_>(call: Call<O, T>, args: Args, names: &[&'static str]) -> Result<BoxFuture<Result<Reply>>> {
     let (options, context) = args.options(names)?;
-    let future = call.options(options).in_context(context).into_future();
+    let future = call.with_options(options).in_context(context).into_future();
     Ok(Box::pin(async move { attach::encode(&future.await?) }))
 }
 

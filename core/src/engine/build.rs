@@ -1,0 +1,216 @@
+//! Building images with the engine's classic builder: the context goes as a tar while it is read.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use futures_util::{StreamExt, stream::BoxStream};
+use serde_json::Value;
+
+use super::{
+    Engine, Req,
+    client::reader_stream,
+    ignore::Ignore,
+    images::{Image, Images},
+    progress::follow,
+    system::text,
+};
+use crate::{
+    call::{Call, options},
+    error::{Error, ErrorKind, Result},
+    progress::Resource,
+    units::{Data, Size},
+};
+
+options! {
+    /// Options of [`Images::build`].
+    pub struct BuildOptions {
+        /// Names for the image.
+        pub tags: Vec<String>,
+        /// The Dockerfile, relative to the context; default `Dockerfile`.
+        pub dockerfile: Option<String>,
+        /// The Dockerfile's text, in place of a file.
+        pub dockerfile_inline: Option<String>,
+        /// Build arguments.
+        pub args: BTreeMap<String, String>,
+        /// Labels of the image.
+        pub labels: BTreeMap<String, String>,
+        /// The stage to stop at.
+        pub target: Option<String>,
+        /// The platform, such as `linux/arm64`.
+        pub platform: Option<String>,
+        /// Does not use what earlier builds left.
+        pub no_cache: bool,
+        /// Pulls newer base images.
+        pub pull: bool,
+        /// Images whose layers may be reused.
+        pub cache_from: Vec<String>,
+        /// The network of `RUN` instructions, such as `host` or `none`.
+        pub network: Option<String>,
+        /// Lines of `/etc/hosts` for `RUN` instructions: name and address.
+        pub extra_hosts: BTreeMap<String, String>,
+        /// Size of `/dev/shm` for `RUN` instructions.
+        pub shm_size: Option<Size>,
+        /// The context as an uncompressed tar, in place of a folder.
+        pub context_tar: Option<Data>,
+    }
+}
+
+impl Images {
+    /// Builds an image from a folder with a Dockerfile; `.dockerignore` is read as docker reads it.
+    ///
+    /// # Errors
+    /// `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
+    /// `invalid_input` for a wrong Dockerfile.
+    ///
+    /// # Cancel safety
+    /// The build ends; steps that are done are reused by the next one.
+    pub fn build(&self, context: impl Into<PathBuf>) -> Call<BuildOptions, Image> {
+        let (engine, context) = (self.0.clone(), context.into());
+        Call::new("images.build", move |o: BuildOptions, cx| async move {
+            let name = o.tags.first().cloned().unwrap_or_else(|| context.display().to_string());
+            let resource = Resource::new("image", name);
+            cx.events.track("build", resource.clone(), build(&engine, context, o, &cx, &resource)).await
+        })
+    }
+}
+
+async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::call::Context, resource: &Resource) -> Result<Image> {
+    let mut dockerfile = o.dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned());
+    let inline = o.dockerfile_inline.clone();
+    if inline.is_some() {
+        // A name that no file of the context has.
+        dockerfile = format!(".dockerfile.{:016x}", rand::random::<u64>());
+    }
+    let mut req =
+        Req::post(&["build"]).query("dockerfile", &dockerfile).flag("nocache", o.no_cache).flag("pull", o.pull).query("rm", "true").query("forcerm", "true");
+    for tag in &o.tags {
+        req = req.query("t", tag);
+    }
+    req = req.maybe("target", o.target).maybe("platform", o.platform).maybe("networkmode", o.network).maybe("shmsize", o.shm_size.map(|s| s.0.to_string()));
+    for (host, address) in &o.extra_hosts {
+        req = req.query("extrahosts", format!("{host}:{address}"));
+    }
+    for (name, value) in [("buildargs", json_map(&o.args)), ("labels", json_map(&o.labels))] {
+        req = req.maybe(name, value);
+    }
+    if !o.cache_from.is_empty() {
+        req = req.maybe("cachefrom", serde_json::to_string(&o.cache_from).ok());
+    }
+    let body = match o.context_tar {
+        Some(data) => {
+            if inline.is_some() {
+                return Err(Error::invalid("an inline Dockerfile cannot go with a context that is a tar").hint("put the Dockerfile into the tar"));
+            }
+            futures_util::stream::once(async move { Ok(data.0) }).boxed()
+        }
+        None => folder(context, dockerfile, inline)?,
+    };
+    let mut id = None;
+    let mut tail: Vec<String> = Vec::new();
+    let request = req.stream("application/x-tar", body).patient();
+    let bytes = engine.client.bytes(request).await?;
+    let result = follow(bytes, &cx.events, "build", resource, |message| {
+        if let Some(found) = message.pointer("/aux/ID").and_then(Value::as_str) {
+            id = Some(found.to_owned());
+        }
+        let words = text(message, "stream");
+        if !words.trim().is_empty() {
+            tail.push(words.trim_end().to_owned());
+            if tail.len() > 20 {
+                tail.remove(0);
+            }
+        }
+    })
+    .await;
+    result.map_err(|e| {
+        let kind = if e.kind() == ErrorKind::CommandFailed { ErrorKind::CommandFailed } else { ErrorKind::InvalidInput };
+        let code = e.context().get("exit_code").cloned();
+        let error = Error::new(kind, e.message()).with("output", tail.join("\n")).hint("the end of the build's output is in the context").source(e);
+        match code {
+            Some(code) => error.with("exit_code", code),
+            None => error,
+        }
+    })?;
+    let id = id.ok_or_else(|| Error::new(ErrorKind::Engine, "the engine did not name the image that it built"))?;
+    engine.images().get(id).await
+}
+
+fn json_map(map: &BTreeMap<String, String>) -> Option<String> {
+    if map.is_empty() { None } else { serde_json::to_string(map).ok() }
+}
+
+/// The folder as a tar that is made while it is sent.
+fn folder(context: PathBuf, dockerfile: String, inline: Option<String>) -> Result<BoxStream<'static, std::io::Result<bytes::Bytes>>> {
+    let meta = std::fs::metadata(&context).map_err(|e| Error::file(&context, e).hint("give the folder that holds the Dockerfile"))?;
+    if !meta.is_dir() {
+        return Err(Error::invalid(format!("{} is not a folder", context.display())).hint("give the folder that holds the Dockerfile"));
+    }
+    // A Dockerfile may lie outside the context: it is then sent as one more file.
+    let path = context.join(&dockerfile);
+    if inline.is_none() && !path.is_file() {
+        return Err(Error::not_found(format!("no Dockerfile at {}", path.display()))
+            .hint("set `dockerfile` to its path in the context")
+            .with("path", path.display().to_string()));
+    }
+    let own = context.join(format!("{dockerfile}.dockerignore"));
+    let rules = [own, context.join(".dockerignore")].into_iter().find(|p| p.is_file());
+    let ignore = match rules {
+        Some(file) => Ignore::parse(&std::fs::read_to_string(&file).map_err(|e| Error::file(&file, e))?)?,
+        None => Ignore::default(),
+    };
+    let (reader, writer) = tokio::io::duplex(256 << 10);
+    let bridge = tokio_util::io::SyncIoBridge::new(writer);
+    let work = tokio::task::spawn_blocking(move || pack(&context, &dockerfile, inline.as_deref(), &ignore, bridge));
+    let parts = reader_stream(reader);
+    // A file that cannot be read ends the request instead of sending a context that lacks it.
+    let end = futures_util::stream::once(async move {
+        match work.await {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) => Some(Err(std::io::Error::other(e.to_string()))),
+            Err(e) => Some(Err(std::io::Error::other(e.to_string()))),
+        }
+    })
+    .filter_map(std::future::ready);
+    Ok(parts.chain(end).boxed())
+}
+
+fn pack(context: &Path, dockerfile: &str, inline: Option<&str>, ignore: &Ignore, writer: impl Write) -> Result<()> {
+    let mut tar = tar::Builder::new(std::io::BufWriter::with_capacity(128 << 10, writer));
+    tar.follow_symlinks(false);
+    add(&mut tar, context, Path::new(""), dockerfile, ignore)?;
+    if let Some(text) = inline {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, dockerfile, text.as_bytes()).map_err(|e| Error::file(context, e))?;
+    }
+    tar.into_inner().and_then(|mut w| w.flush()).map_err(|e| Error::file(context, e))
+}
+
+fn add<W: Write>(tar: &mut tar::Builder<W>, root: &Path, folder: &Path, dockerfile: &str, ignore: &Ignore) -> Result<()> {
+    let here = root.join(folder);
+    let entries = std::fs::read_dir(&here).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(|e| Error::file(&here, e))?;
+    let mut entries: Vec<_> = entries.into_iter().map(|e| e.file_name()).collect();
+    entries.sort();
+    for name in entries {
+        let inner = folder.join(&name);
+        let path = root.join(&inner);
+        let meta = std::fs::symlink_metadata(&path).map_err(|e| Error::file(&path, e))?;
+        let kept = !ignore.excludes(&inner) || inner == Path::new(dockerfile) || inner == Path::new(".dockerignore");
+        if meta.is_dir() {
+            if kept {
+                tar.append_dir(&inner, &path).map_err(|e| Error::file(&path, e))?;
+            }
+            if kept || ignore.may_include_under(&inner) || Path::new(dockerfile).starts_with(&inner) {
+                add(tar, root, &inner, dockerfile, ignore)?;
+            }
+        } else if kept && (meta.is_file() || meta.is_symlink()) {
+            // Owners and times of this host stay out, so that the same files give the same layers.
+            tar.append_path_with_name(&path, &inner).map_err(|e| Error::file(&path, e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,598 @@
+//! One container.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Engine, Req,
+    exec::{ExecOptions, Session},
+    logs::{CommandOutput, LogChunk, LogOptions, demultiplex, plain},
+    spec::Command,
+    system::text,
+};
+use crate::{
+    call::{Call, NoOptions, options},
+    error::{Error, ErrorKind, Result},
+    stream::Streaming,
+    surface::{Handle, handle},
+    units::{Seconds, Size},
+};
+
+/// A container. Cheap to clone; what it shows is what was seen when it was fetched.
+#[derive(Debug, Clone)]
+pub struct Container {
+    pub(crate) engine: Engine,
+    seen: Arc<ContainerProperties>,
+}
+
+/// What a [`Container`] shows without a call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ContainerProperties {
+    /// Its ID.
+    pub id: String,
+    /// Its name, without a slash.
+    pub name: String,
+    /// The image that it was made from, as it was named.
+    pub image: String,
+    /// The ID of that image.
+    pub image_id: String,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// `starting`, `healthy`, `unhealthy`, or absent where it has no health check.
+    pub health: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Ports that are open to the host.
+    pub ports: Vec<PublishedPort>,
+    /// Its address in each network.
+    pub addresses: BTreeMap<String, String>,
+}
+
+/// A port of a container on its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PublishedPort {
+    /// The port in the container.
+    pub target: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The port on the host.
+    pub published: u16,
+    /// The host's address that it listens on.
+    pub host_ip: String,
+}
+
+/// All that an engine says of a container.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ContainerDetails {
+    /// Its ID.
+    pub id: String,
+    /// Its name, without a slash.
+    pub name: String,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// Exit code of the last run.
+    pub exit_code: i64,
+    /// Why it did not start, if it did not.
+    pub error: String,
+    /// Whether the kernel ended it for lack of memory.
+    pub oom_killed: bool,
+    /// Process ID on the host, 0 when it does not run.
+    pub pid: u64,
+    /// Health, where it has a health check.
+    pub health: Option<String>,
+    /// How often it was restarted.
+    pub restart_count: u64,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// When it was last started, RFC 3339.
+    pub started_at: String,
+    /// When it last ended, RFC 3339.
+    pub finished_at: String,
+    /// The engine's own answer, with its own names.
+    pub raw: Value,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ExitStatus {
+    /// Its exit code.
+    pub exit_code: i64,
+    /// What the engine says went wrong, empty where nothing did.
+    pub error: String,
+}
+
+/// The processes of a container.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Processes {
+    /// Names of the columns.
+    pub titles: Vec<String>,
+    /// One row a process.
+    pub processes: Vec<Vec<String>>,
+}
+
+/// One file that differs from the image.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FileChange {
+    /// Its path.
+    pub path: String,
+    /// `modified`, `added` or `deleted`.
+    pub kind: String,
+}
+
+options! {
+    /// Options of the calls that stop.
+    pub struct StopOptions {
+        /// How long the container may take before it is killed; default: its own, else 10 s.
+        pub timeout: Option<Seconds>,
+    }
+}
+
+options! {
+    /// Options of [`Container::kill`].
+    pub struct KillOptions {
+        /// The signal; default `SIGKILL`.
+        pub signal: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::remove`].
+    pub struct RemoveContainer {
+        /// Kills it first when it runs.
+        pub force: bool,
+        /// Its anonymous volumes too.
+        pub volumes: bool,
+    }
+}
+
+options! {
+    /// Options of [`Container::wait`].
+    pub struct WaitOptions {
+        /// `not-running` (default), `next-exit` or `removed`.
+        pub condition: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::update`].
+    pub struct UpdateContainer {
+        /// Memory limit in bytes.
+        pub memory: Option<Size>,
+        /// Limit in processors, such as 1.5.
+        pub cpus: Option<f64>,
+        /// Relative weight for processor time.
+        pub cpu_shares: Option<u64>,
+        /// Limit of processes.
+        pub pids_limit: Option<i64>,
+        /// Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`.
+        pub restart: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::commit`].
+    pub struct CommitOptions {
+        /// Name for the image, such as `app:v2`.
+        pub tag: Option<String>,
+        /// A comment.
+        pub comment: Option<String>,
+        /// The author.
+        pub author: Option<String>,
+        /// Dockerfile instructions to apply, such as `CMD ["sh"]`.
+        pub changes: Vec<String>,
+        /// Lets the container run on while it is read.
+        pub no_pause: bool,
+    }
+}
+
+impl Container {
+    pub(crate) fn from_row(engine: &Engine, row: &Value) -> Self {
+        let list = |v: Option<&Value>| v.and_then(Value::as_array).cloned().unwrap_or_default();
+        let ports = list(row.get("Ports"))
+            .iter()
+            .filter_map(|p| {
+                let number = |n: &str| p.get(n).and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
+                Some(PublishedPort { target: number("PrivatePort")?, protocol: text(p, "Type"), published: number("PublicPort")?, host_ip: text(p, "IP") })
+            })
+            .collect();
+        let status = text(row, "Status");
+        let health = ["healthy", "unhealthy", "health: starting"]
+            .into_iter()
+            .find(|h| status.contains(&format!("({h})")))
+            .map(|h| h.trim_start_matches("health: ").to_owned());
+        let seen = ContainerProperties {
+            id: text(row, "Id"),
+            name: list(row.get("Names"))
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|n| n.trim_start_matches('/'))
+                .find(|n| !n.contains('/'))
+                .unwrap_or_default()
+                .to_owned(),
+            image: text(row, "Image"),
+            image_id: text(row, "ImageID"),
+            status: text(row, "State"),
+            health,
+            labels: string_map(row.get("Labels")),
+            ports,
+            addresses: addresses(row.pointer("/NetworkSettings/Networks")),
+        };
+        Self { engine: engine.clone(), seen: Arc::new(seen) }
+    }
+
+    pub(crate) async fn load(engine: &Engine, id: &str) -> Result<Self> {
+        let raw: Value = engine.client.fetch(Req::get(&["containers", id, "json"])).await.map_err(|e| missing(e, id))?;
+        Ok(Self { engine: engine.clone(), seen: Arc::new(properties(&raw)) })
+    }
+
+    /// Its ID.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.seen.id
+    }
+
+    /// Its name, without a slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.seen.name
+    }
+
+    /// What was seen when it was fetched.
+    #[must_use]
+    pub fn seen(&self) -> &ContainerProperties {
+        &self.seen
+    }
+
+    fn simple(&self, name: &'static str, verb: &'static str) -> Call<NoOptions, ()> {
+        let me = self.clone();
+        Call::new(name, move |_, _| async move { me.post(verb, |r| r).await })
+    }
+
+    async fn post(&self, verb: &str, change: impl FnOnce(Req) -> Req) -> Result<()> {
+        let req = change(Req::post(&["containers", self.id(), verb]));
+        self.engine.client.done(req).await.map(drop).map_err(|e| missing(e, self.name()))
+    }
+
+    /// Fetches it again, with what it shows now.
+    ///
+    /// # Errors
+    /// `not_found` when it is gone.
+    pub fn reload(&self) -> Call<NoOptions, Container> {
+        let me = self.clone();
+        Call::new("container.reload", move |_, _| async move { Self::load(&me.engine, me.id()).await })
+    }
+
+    /// All that the engine says of it.
+    ///
+    /// # Errors
+    /// `not_found` when it is gone.
+    pub fn inspect(&self) -> Call<NoOptions, ContainerDetails> {
+        let me = self.clone();
+        Call::new("container.inspect", move |_, _| async move { me.details().await })
+    }
+
+    pub(crate) async fn details(&self) -> Result<ContainerDetails> {
+        let raw: Value = self.engine.client.fetch(Req::get(&["containers", self.id(), "json"])).await.map_err(|e| missing(e, self.name()))?;
+        let state = raw.get("State").cloned().unwrap_or_default();
+        let number = |v: &Value, n: &str| v.get(n).and_then(Value::as_i64).unwrap_or_default();
+        let seen = properties(&raw);
+        Ok(ContainerDetails {
+            id: seen.id,
+            name: seen.name,
+            status: seen.status,
+            exit_code: number(&state, "ExitCode"),
+            error: text(&state, "Error"),
+            oom_killed: state.get("OOMKilled").and_then(Value::as_bool).unwrap_or_default(),
+            pid: number(&state, "Pid").unsigned_abs(),
+            health: seen.health,
+            restart_count: number(&raw, "RestartCount").unsigned_abs(),
+            created: text(&raw, "Created"),
+            started_at: text(&state, "StartedAt"),
+            finished_at: text(&state, "FinishedAt"),
+            raw,
+        })
+    }
+
+    /// Starts it; nothing happens when it runs.
+    ///
+    /// # Errors
+    /// `not_found`, `engine` when it cannot start: the message says why.
+    pub fn start(&self) -> Call<NoOptions, ()> {
+        self.simple("container.start", "start")
+    }
+
+    /// Stops it: its stop signal, and after the timeout `SIGKILL`. Nothing happens when it does not run.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn stop(&self) -> Call<StopOptions, ()> {
+        let me = self.clone();
+        Call::new("container.stop", move |o: StopOptions, _| async move { me.post("stop", |r| r.maybe("t", seconds(o.timeout)).patient()).await })
+    }
+
+    /// Stops it and starts it again.
+    ///
+    /// # Errors
+    /// `not_found`, `engine` when it cannot start.
+    pub fn restart(&self) -> Call<StopOptions, ()> {
+        let me = self.clone();
+        Call::new("container.restart", move |o: StopOptions, _| async move { me.post("restart", |r| r.maybe("t", seconds(o.timeout)).patient()).await })
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run.
+    pub fn kill(&self) -> Call<KillOptions, ()> {
+        let me = self.clone();
+        Call::new("container.kill", move |o: KillOptions, _| async move { me.post("kill", |r| r.maybe("signal", o.signal)).await })
+    }
+
+    /// Freezes its processes.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run or is paused already.
+    pub fn pause(&self) -> Call<NoOptions, ()> {
+        self.simple("container.pause", "pause")
+    }
+
+    /// Lets its processes run on.
+    ///
+    /// # Errors
+    /// `conflict` when it is not paused.
+    pub fn unpause(&self) -> Call<NoOptions, ()> {
+        self.simple("container.unpause", "unpause")
+    }
+
+    /// Gives it another name.
+    ///
+    /// # Errors
+    /// `already_exists` when the name is taken.
+    pub fn rename(&self, name: impl Into<String>) -> Call<NoOptions, ()> {
+        let (me, name) = (self.clone(), name.into());
+        Call::new("container.rename", move |_, _| async move { me.post("rename", |r| r.query("name", name)).await })
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// `conflict` when it runs and `force` is not set, `not_found`.
+    pub fn remove(&self) -> Call<RemoveContainer, ()> {
+        let me = self.clone();
+        Call::new("container.remove", move |o: RemoveContainer, _| async move {
+            let req = Req::delete(&["containers", me.id()]).flag("force", o.force).flag("v", o.volumes).patient();
+            me.engine.client.done(req).await.map(drop).map_err(|e| match e.kind() {
+                ErrorKind::Conflict if !o.force => e.hint("stop it first, or set `force`"),
+                _ => missing(e, me.name()),
+            })
+        })
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// `not_found`.
+    ///
+    /// # Cancel safety
+    /// The container is left as it is.
+    pub fn wait(&self) -> Call<WaitOptions, ExitStatus> {
+        let me = self.clone();
+        Call::new("container.wait", move |o: WaitOptions, _| async move { me.wait_now(o.condition.as_deref().unwrap_or_default()).await })
+    }
+
+    pub(crate) async fn wait_now(&self, condition: &str) -> Result<ExitStatus> {
+        if !["", "not-running", "next-exit", "removed"].contains(&condition) {
+            return Err(Error::invalid(format!("`{condition}` is not a condition")).hint("use not-running, next-exit or removed"));
+        }
+        let req = Req::post(&["containers", self.id(), "wait"]).maybe("condition", Some(condition).filter(|c| !c.is_empty())).patient();
+        let raw: Value = self.engine.client.fetch(req).await.map_err(|e| missing(e, self.name()))?;
+        Ok(ExitStatus {
+            exit_code: raw.get("StatusCode").and_then(Value::as_i64).unwrap_or_default(),
+            error: raw.pointer("/Error/Message").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// Its output, as chunks of raw bytes. With `follow` the stream goes on until the container ends.
+    ///
+    /// # Errors
+    /// `not_found`; `unsupported` when its logging driver cannot be read.
+    pub fn logs(&self) -> Call<LogOptions, Streaming<LogChunk>> {
+        let me = self.clone();
+        Call::new("container.logs", move |o: LogOptions, _| async move {
+            let tty = me.details().await?.raw.pointer("/Config/Tty").and_then(Value::as_bool).unwrap_or_default();
+            let bytes = me.engine.client.bytes(o.apply(Req::get(&["containers", me.id(), "logs"]))).await?;
+            Ok(if tty { Streaming::new(plain(bytes)) } else { Streaming::new(demultiplex(bytes)) })
+        })
+    }
+
+    /// Its processes.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run.
+    pub fn top(&self) -> Call<NoOptions, Processes> {
+        let me = self.clone();
+        Call::new("container.top", move |_, _| async move {
+            let raw: Value = me.engine.client.fetch(Req::get(&["containers", me.id(), "top"])).await.map_err(|e| missing(e, me.name()))?;
+            let strings =
+                |v: &Value| -> Vec<String> { v.as_array().map(|l| l.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect()).unwrap_or_default() };
+            Ok(Processes {
+                titles: raw.get("Titles").map(strings).unwrap_or_default(),
+                processes: raw.get("Processes").and_then(Value::as_array).map(|rows| rows.iter().map(strings).collect()).unwrap_or_default(),
+            })
+        })
+    }
+
+    /// Files that differ from its image.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn diff(&self) -> Call<NoOptions, Vec<FileChange>> {
+        let me = self.clone();
+        Call::new("container.diff", move |_, _| async move {
+            let raw: Option<Vec<Value>> = me.engine.client.fetch(Req::get(&["containers", me.id(), "changes"])).await.map_err(|e| missing(e, me.name()))?;
+            let kind = |v: &Value| match v.get("Kind").and_then(Value::as_u64) {
+                Some(1) => "added",
+                Some(2) => "deleted",
+                _ => "modified",
+            };
+            Ok(raw.unwrap_or_default().iter().map(|v| FileChange { path: text(v, "Path"), kind: kind(v).to_owned() }).collect())
+        })
+    }
+
+    /// Changes limits and the restart policy of the container as it runs.
+    ///
+    /// # Errors
+    /// `invalid_input`, `not_found`.
+    pub fn update(&self) -> Call<UpdateContainer, ()> {
+        let me = self.clone();
+        Call::new("container.update", move |o: UpdateContainer, _| async move {
+            let body = bollard::models::ContainerUpdateBody {
+                memory: o.memory.map(|m| m.0.cast_signed()),
+                nano_cpus: o.cpus.map(|c| (c * 1e9) as i64),
+                cpu_shares: o.cpu_shares.map(u64::cast_signed),
+                pids_limit: o.pids_limit,
+                restart_policy: o.restart.as_deref().map(super::spec::restart_policy).transpose()?,
+                ..Default::default()
+            };
+            let client = &me.engine.client;
+            client.docker().await?.update_container(me.id(), body).await.map_err(|e| missing(client.bollard_error(e), me.name()))
+        })
+    }
+
+    /// Makes an image of its file system, and gives the image's ID.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_input` for a wrong name.
+    pub fn commit(&self) -> Call<CommitOptions, String> {
+        let me = self.clone();
+        Call::new("container.commit", move |o: CommitOptions, _| async move {
+            let (repo, tag) = o.tag.as_deref().map(super::images::split_tag).unzip();
+            let mut req = Req::post(&["commit"])
+                .query("container", me.id())
+                .maybe("repo", repo)
+                .maybe("tag", tag.flatten())
+                .maybe("comment", o.comment)
+                .maybe("author", o.author)
+                .query("pause", if o.no_pause { "false" } else { "true" })
+                .patient();
+            for change in &o.changes {
+                req = req.query("changes", change);
+            }
+            let raw: Value = me.engine.client.fetch(req.json(&serde_json::json!({}))).await.map_err(|e| missing(e, me.name()))?;
+            Ok(text(&raw, "Id"))
+        })
+    }
+
+    /// Runs a command in it and gives its output. An exit code other than 0 is a result, not an error.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run, `not_found`.
+    ///
+    /// # Cancel safety
+    /// The command may run on in the container: the engine has no call that ends it.
+    pub fn exec(&self, command: impl Into<Command>) -> Call<ExecOptions, CommandOutput> {
+        let (me, command) = (self.clone(), command.into());
+        Call::new("container.exec", move |o: ExecOptions, _| async move {
+            let stdin = o.stdin.clone();
+            let session = Session::exec(&me, &command, o, stdin.is_some()).await?;
+            if let Some(data) = stdin {
+                session.write_now(&data.0).await?;
+                session.close_now().await?;
+            }
+            let output = session.collect().await?;
+            let exit_code = session.exit_code().await?;
+            Ok(CommandOutput { exit_code, ..output })
+        })
+    }
+
+    /// Runs a command in it and talks with it: write, read, resize, wait.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run, `not_found`.
+    pub fn exec_session(&self, command: impl Into<Command>) -> Call<ExecOptions, Session> {
+        let (me, command) = (self.clone(), command.into());
+        Call::new("container.exec_session", move |o: ExecOptions, _| async move {
+            let stdin = o.stdin.clone();
+            let session = Session::exec(&me, &command, o, true).await?;
+            if let Some(data) = stdin {
+                session.write_now(&data.0).await?;
+            }
+            Ok(session)
+        })
+    }
+
+    /// Attaches to its main process.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict`.
+    pub fn attach(&self) -> Call<NoOptions, Session> {
+        let me = self.clone();
+        Call::new("container.attach", move |_, _| async move { me.attach_now(true).await })
+    }
+
+    pub(crate) async fn attach_now(&self, stdin: bool) -> Result<Session> {
+        Session::attach(self, stdin).await.map_err(|e| missing(e, self.name()))
+    }
+}
+
+impl Handle for Container {
+    const CLASS: &'static str = "Container";
+    type Properties = ContainerProperties;
+
+    fn properties(&self) -> ContainerProperties {
+        (*self.seen).clone()
+    }
+}
+
+handle!(Container);
+
+/// Adds to a `not_found` what was looked for.
+pub(crate) fn missing(e: Error, name: &str) -> Error {
+    if e.kind() == ErrorKind::NotFound { e.hint("list the containers, stopped ones too").with("container", name) } else { e }
+}
+
+fn seconds(timeout: Option<Seconds>) -> Option<String> {
+    timeout.map(|t| t.0.as_secs_f64().ceil().to_string())
+}
+
+pub(crate) fn string_map(value: Option<&Value>) -> BTreeMap<String, String> {
+    let map = value.and_then(Value::as_object);
+    map.map(|m| m.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()).unwrap_or_default()
+}
+
+fn addresses(networks: Option<&Value>) -> BTreeMap<String, String> {
+    let map = networks.and_then(Value::as_object);
+    map.map(|m| m.iter().map(|(k, v)| (k.clone(), text(v, "IPAddress"))).collect()).unwrap_or_default()
+}
+
+fn properties(raw: &Value) -> ContainerProperties {
+    let config = raw.get("Config").cloned().unwrap_or_default();
+    let bindings = raw.pointer("/NetworkSettings/Ports").and_then(Value::as_object);
+    let ports = bindings
+        .into_iter()
+        .flatten()
+        .flat_map(|(port, hosts)| hosts.as_array().into_iter().flatten().map(move |h| (port, h)))
+        .filter_map(|(port, host)| {
+            let (target, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            Some(PublishedPort {
+                target: target.parse().ok()?,
+                protocol: protocol.to_owned(),
+                published: text(host, "HostPort").parse().ok()?,
+                host_ip: text(host, "HostIp"),
+            })
+        })
+        .collect();
+    ContainerProperties {
+        id: text(raw, "Id"),
+        name: text(raw, "Name").trim_start_matches('/').to_owned(),
+        image: text(&config, "Image"),
+        image_id: text(raw, "Image"),
+        status: raw.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        health: raw.pointer("/State/Health/Status").and_then(Value::as_str).filter(|h| !h.is_empty() && *h != "none").map(str::to_owned),
+        labels: string_map(config.get("Labels")),
+        ports,
+        addresses: addresses(raw.pointer("/NetworkSettings/Networks")),
+    }
+}

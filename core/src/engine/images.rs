@@ -1,0 +1,473 @@
+//! The images of an engine.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use base64::Engine as _;
+use futures_util::{StreamExt, stream::BoxStream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Engine, Req,
+    client::{ByteStream, reader_stream},
+    containers::{Filters, PruneOptions, PruneReport},
+    progress::follow,
+    system::text,
+};
+use crate::{
+    call::{Call, NoOptions, options},
+    error::{Error, ErrorKind, Result},
+    progress::Resource,
+    secret::Secret,
+    stream::Streaming,
+    units::Data,
+};
+
+/// The images of an [`Engine`].
+#[derive(Debug, Clone)]
+pub struct Images(pub(crate) Engine);
+
+/// An image as lists show it.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Image {
+    /// Its ID.
+    pub id: String,
+    /// Its names with tags.
+    pub tags: Vec<String>,
+    /// Its names with digests.
+    pub digests: Vec<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was made: RFC 3339 where it was inspected, Unix seconds as text in lists.
+    pub created: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The engine's own answer.
+    pub raw: Value,
+}
+
+/// One step of how an image was made.
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct HistoryEntry {
+    /// The image's ID after the step, or `<missing>`.
+    pub id: String,
+    /// The instruction.
+    pub created_by: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// The size that it added, in bytes.
+    pub size: u64,
+    /// The names of the image after the step.
+    pub tags: Vec<String>,
+}
+
+/// What was loaded from an archive.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LoadReport {
+    /// Names, or IDs where an image has no name, that the engine loaded.
+    pub images: Vec<String>,
+}
+
+options! {
+    /// A login for a registry.
+    pub struct RegistryAuth {
+        /// User name.
+        pub username: String,
+        /// Password or token.
+        pub password: Secret,
+        /// The registry's host, such as `registry.example:5000`; default: the one in the image's name.
+        pub server: Option<String>,
+        /// Identity token in place of a password.
+        pub identity_token: Option<Secret>,
+    }
+}
+
+impl RegistryAuth {
+    /// The header's value. The engine wants the URL-safe alphabet, and drops anything else without a word.
+    pub(crate) fn header(&self) -> String {
+        let auth = json!({
+            "username": self.username,
+            "password": self.password.reveal(),
+            "serveraddress": self.server.clone().unwrap_or_default(),
+            "identitytoken": self.identity_token.as_ref().map(Secret::reveal).unwrap_or_default(),
+        });
+        base64::engine::general_purpose::URL_SAFE.encode(auth.to_string())
+    }
+}
+
+options! {
+    /// Options of [`Images::list`].
+    pub struct ListImages {
+        /// Intermediate images too.
+        pub all: bool,
+        /// The engine's filters, such as `{"reference": ["app:*"]}`.
+        pub filters: Filters,
+    }
+}
+
+options! {
+    /// Options of [`Images::pull`].
+    pub struct PullOptions {
+        /// The platform, such as `linux/arm64`.
+        pub platform: Option<String>,
+        /// Login for the registry.
+        pub auth: Option<RegistryAuth>,
+    }
+}
+
+options! {
+    /// Options of [`Images::push`].
+    pub struct PushOptions {
+        /// Login for the registry.
+        pub auth: Option<RegistryAuth>,
+    }
+}
+
+options! {
+    /// Options of [`Images::remove`].
+    pub struct RemoveImage {
+        /// Also when stopped containers use it, and all of its names.
+        pub force: bool,
+        /// Keeps parents that have no name.
+        pub no_prune: bool,
+    }
+}
+
+options! {
+    /// Options of [`Images::load`]: one source is given.
+    pub struct LoadImages {
+        /// The archive, as bytes.
+        pub data: Option<Data>,
+        /// The archive, as a file; it may be compressed.
+        pub path: Option<PathBuf>,
+    }
+}
+
+options! {
+    /// Options of [`Images::import`]: one source is given.
+    pub struct ImportImage {
+        /// A tar of the file system, as bytes.
+        pub data: Option<Data>,
+        /// A tar of the file system, as a file.
+        pub path: Option<PathBuf>,
+        /// Dockerfile instructions to apply, such as `CMD ["sh"]`.
+        pub changes: Vec<String>,
+        /// A comment.
+        pub message: Option<String>,
+        /// The platform, such as `linux/amd64`.
+        pub platform: Option<String>,
+    }
+}
+
+/// Splits `name:tag`, leaving a registry's port alone.
+pub(crate) fn split_tag(reference: &str) -> (String, Option<String>) {
+    match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') && !name.contains('@') => (name.to_owned(), Some(tag.to_owned())),
+        _ => (reference.to_owned(), None),
+    }
+}
+
+fn missing(e: Error, reference: &str) -> Error {
+    if e.kind() == ErrorKind::NotFound { e.hint("load, build or pull it first, or list the images").with("image", reference) } else { e }
+}
+
+impl Image {
+    fn read(raw: Value) -> Self {
+        let strings = |n: &str| -> Vec<String> {
+            let list = raw.get(n).and_then(Value::as_array);
+            list.map(|l| l.iter().filter_map(Value::as_str).filter(|t| !t.starts_with("<none>")).map(str::to_owned).collect()).unwrap_or_default()
+        };
+        let created = match raw.get("Created") {
+            Some(Value::String(s)) => s.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        let labels = raw.get("Labels").or_else(|| raw.pointer("/Config/Labels"));
+        Self {
+            id: text(&raw, "Id"),
+            tags: strings("RepoTags"),
+            digests: strings("RepoDigests"),
+            size: raw.get("Size").and_then(Value::as_u64).unwrap_or_default(),
+            created,
+            labels: super::container::string_map(labels),
+            raw,
+        }
+    }
+}
+
+impl Engine {
+    /// The images of this engine.
+    #[must_use]
+    pub fn images(&self) -> Images {
+        Images(self.clone())
+    }
+}
+
+impl Images {
+    /// Lists images.
+    ///
+    /// # Errors
+    /// `invalid_input` for a filter that the engine does not know.
+    pub fn list(&self) -> Call<ListImages, Vec<Image>> {
+        let engine = self.0.clone();
+        Call::new("images.list", move |o: ListImages, _| async move {
+            let rows: Vec<Value> = engine.client.fetch(Req::get(&["images", "json"]).flag("all", o.all).filters(&o.filters)).await?;
+            Ok(rows.into_iter().map(Image::read).collect())
+        })
+    }
+
+    /// The image with this name or ID.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn get(&self, reference: impl Into<String>) -> Call<NoOptions, Image> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.get", move |_, _| async move {
+            let raw = engine.client.fetch(Req::get(&["images", &reference, "json"])).await;
+            raw.map(Image::read).map_err(|e| missing(e, &reference))
+        })
+    }
+
+    /// Pulls an image; the call ends when it is there. Without a tag, `latest` is meant.
+    ///
+    /// # Errors
+    /// `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+    ///
+    /// # Cancel safety
+    /// Layers that are there stay; the same call goes on with the rest.
+    pub fn pull(&self, reference: impl Into<String>) -> Call<PullOptions, Image> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.pull", move |o: PullOptions, cx| async move {
+            let (name, tag) = if reference.contains('@') { (reference.clone(), None) } else { split_tag(&reference) };
+            let tag = if reference.contains('@') { tag } else { tag.or_else(|| Some("latest".to_owned())) };
+            let mut req = Req::post(&["images", "create"]).query("fromImage", &name).maybe("tag", tag).maybe("platform", o.platform).patient();
+            if let Some(auth) = &o.auth {
+                req = req.header("x-registry-auth", &auth.header());
+            }
+            let resource = Resource::new("image", &reference);
+            cx.events
+                .track("pull", resource.clone(), async { follow(engine.client.bytes(req).await?, &cx.events, "pull", &resource, |_| ()).await })
+                .await
+                .map_err(|e| registry(e, &reference))?;
+            engine.images().get(&reference).await
+        })
+    }
+
+    /// Pushes an image; the call ends when the registry has it.
+    ///
+    /// # Errors
+    /// `not_found`, `unauthorized`, `forbidden`, `unreachable` when the engine cannot reach the registry.
+    ///
+    /// # Cancel safety
+    /// Layers that the registry has stay; the same call goes on with the rest.
+    pub fn push(&self, reference: impl Into<String>) -> Call<PushOptions, ()> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.push", move |o: PushOptions, cx| async move {
+            let (name, tag) = split_tag(&reference);
+            let auth = o.auth.unwrap_or_default().header();
+            let req = Req::post(&["images", &name, "push"]).maybe("tag", tag).header("x-registry-auth", &auth).patient();
+            let resource = Resource::new("image", &reference);
+            let work = async { follow(engine.client.bytes(req).await?, &cx.events, "push", &resource, |_| ()).await };
+            cx.events.track("push", resource.clone(), work).await.map_err(|e| registry(missing(e, &reference), &reference))
+        })
+    }
+
+    /// Gives an image one more name.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_input` for a wrong name.
+    pub fn tag(&self, reference: impl Into<String>, name: impl Into<String>) -> Call<NoOptions, ()> {
+        let (engine, reference, name) = (self.0.clone(), reference.into(), name.into());
+        Call::new("images.tag", move |_, _| async move {
+            let (repo, tag) = split_tag(&name);
+            let req = Req::post(&["images", &reference, "tag"]).query("repo", repo).maybe("tag", tag);
+            engine.client.done(req).await.map(drop).map_err(|e| missing(e, &reference))
+        })
+    }
+
+    /// Removes a name of an image, and the image with its last one. Gives what was untagged and deleted.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict` while a container uses it.
+    pub fn remove(&self, reference: impl Into<String>) -> Call<RemoveImage, Vec<String>> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.remove", move |o: RemoveImage, _| async move {
+            let req = Req::delete(&["images", &reference]).flag("force", o.force).flag("noprune", o.no_prune);
+            let raw: Value = engine.client.fetch(req).await.map_err(|e| match e.kind() {
+                ErrorKind::Conflict => e.hint("remove the containers that use it, or set `force`").with("image", &*reference),
+                _ => missing(e, &reference),
+            })?;
+            Ok(PruneReport::read(&json!({"Removed": raw}), "Removed").removed)
+        })
+    }
+
+    /// An archive of images, as `docker save` makes it, in parts as they come.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn save(&self, references: Vec<String>) -> Call<NoOptions, Streaming<Data>> {
+        let engine = self.0.clone();
+        Call::new("images.save", move |_, _| async move { Ok(Streaming::new(engine.images().archive(&references).await?.map(|b| b.map(Data)))) })
+    }
+
+    pub(crate) async fn archive(&self, references: &[String]) -> Result<ByteStream> {
+        let mut req = Req::get(&["images", "get"]).patient();
+        for name in references {
+            req = req.query("names", name);
+        }
+        self.0.client.bytes(req).await.map_err(|e| missing(e, &references.join(", ")))
+    }
+
+    /// Loads images from an archive that `docker save` made. The engine's word is checked: every image it names is looked up.
+    ///
+    /// # Errors
+    /// `invalid_input` when the archive is none.
+    pub fn load(&self) -> Call<LoadImages, LoadReport> {
+        let engine = self.0.clone();
+        Call::new("images.load", move |o: LoadImages, cx| async move {
+            let body = source(o.data, o.path).await?;
+            let report = engine.images().load_stream(body, &cx.events).await?;
+            for name in &report.images {
+                engine.images().get(name).await?;
+            }
+            Ok(report)
+        })
+    }
+
+    pub(crate) async fn load_stream(&self, body: BoxStream<'static, std::io::Result<bytes::Bytes>>, events: &crate::progress::EventSink) -> Result<LoadReport> {
+        let req = Req::post(&["images", "load"]).query("quiet", "true").stream("application/x-tar", body).patient();
+        let mut report = LoadReport::default();
+        follow(self.0.client.bytes(req).await?, events, "load", &Resource::new("image", "archive"), |message| {
+            let line = text(message, "stream");
+            for line in line.lines() {
+                let name = line.strip_prefix("Loaded image: ").or_else(|| line.strip_prefix("Loaded image ID: "));
+                report.images.extend(name.map(|n| n.trim().to_owned()));
+            }
+        })
+        .await?;
+        if report.images.is_empty() {
+            return Err(Error::invalid("the archive holds no image that the engine could load").hint("make it with images.save or docker save"));
+        }
+        Ok(report)
+    }
+
+    /// Makes an image of a tar of a file system, as `docker import` does.
+    ///
+    /// # Errors
+    /// `invalid_input` for a wrong name, tar or instruction.
+    pub fn import(&self, tag: impl Into<String>) -> Call<ImportImage, Image> {
+        let (engine, tag) = (self.0.clone(), tag.into());
+        Call::new("images.import", move |o: ImportImage, cx| async move {
+            let body = source(o.data, o.path).await?;
+            engine.images().import_stream(&tag, &o.changes, o.message.as_deref(), o.platform.as_deref(), body, &cx.events).await
+        })
+    }
+
+    pub(crate) async fn import_stream(
+        &self,
+        tag: &str,
+        changes: &[String],
+        message: Option<&str>,
+        platform: Option<&str>,
+        body: BoxStream<'static, std::io::Result<bytes::Bytes>>,
+        events: &crate::progress::EventSink,
+    ) -> Result<Image> {
+        let (repo, version) = split_tag(tag);
+        let mut req = Req::post(&["images", "create"])
+            .query("fromSrc", "-")
+            .query("repo", repo)
+            .maybe("tag", version)
+            .maybe("message", message)
+            .maybe("platform", platform);
+        for change in changes {
+            req = req.query("changes", change);
+        }
+        let req = req.stream("application/x-tar", body).patient();
+        follow(self.0.client.bytes(req).await?, events, "import", &Resource::new("image", tag), |_| ()).await?;
+        self.get(tag).await
+    }
+
+    /// How an image was made, the newest step first.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn history(&self, reference: impl Into<String>) -> Call<NoOptions, Vec<HistoryEntry>> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.history", move |_, _| async move {
+            let rows: Vec<Value> = engine.client.fetch(Req::get(&["images", &reference, "history"])).await.map_err(|e| missing(e, &reference))?;
+            Ok(rows
+                .iter()
+                .map(|r| HistoryEntry {
+                    id: text(r, "Id"),
+                    created_by: text(r, "CreatedBy"),
+                    created: r.get("Created").and_then(Value::as_i64).unwrap_or_default(),
+                    size: r.get("Size").and_then(Value::as_u64).unwrap_or_default(),
+                    tags: r.get("Tags").and_then(Value::as_array).map(|l| l.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect()).unwrap_or_default(),
+                })
+                .collect())
+        })
+    }
+
+    /// Removes images that have no name; with the filter `dangling=false`, all that no container uses.
+    ///
+    /// # Errors
+    /// `conflict` while another prune runs.
+    pub fn prune(&self) -> Call<PruneOptions, PruneReport> {
+        let engine = self.0.clone();
+        Call::new("images.prune", move |o: PruneOptions, _| async move {
+            let raw: Value = engine.client.fetch(Req::post(&["images", "prune"]).filters(&o.filters).patient()).await?;
+            Ok(PruneReport::read(&raw, "ImagesDeleted"))
+        })
+    }
+}
+
+/// What the engine says of a registry, by kind.
+fn registry(e: Error, reference: &str) -> Error {
+    let message = e.message().to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|w| message.contains(w));
+    let kind = if has(&["no basic auth", "unauthorized", "authentication required"]) {
+        ErrorKind::Unauthorized
+    } else if has(&["manifest unknown", "not found", "does not exist"]) {
+        ErrorKind::NotFound
+    } else if has(&["no such host", "connection refused", "timeout", "i/o", "dial tcp", "network is unreachable"]) {
+        ErrorKind::Unreachable
+    } else {
+        return e.with("image", reference);
+    };
+    let hint = match kind {
+        ErrorKind::Unauthorized => "give `auth` for the registry",
+        ErrorKind::NotFound => "check the name and the tag",
+        _ => "the engine itself must reach the registry; push_image or load carry images without one",
+    };
+    Error::new(kind, e.message()).with("image", reference).hint(hint).source(e)
+}
+
+pub(crate) async fn source(data: Option<Data>, path: Option<PathBuf>) -> Result<BoxStream<'static, std::io::Result<bytes::Bytes>>> {
+    match (data, path) {
+        (Some(data), None) => Ok(futures_util::stream::once(async move { Ok(data.0) }).boxed()),
+        (None, Some(path)) => {
+            let file = tokio::fs::File::open(&path).await.map_err(|e| Error::file(&path, e))?;
+            Ok(reader_stream(file).boxed())
+        }
+        _ => Err(Error::invalid("one source is needed").hint("give `path` or `data`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_ports_are_told_apart() {
+        assert_eq!(split_tag("app:v1"), ("app".into(), Some("v1".into())));
+        assert_eq!(split_tag("host:5000/app"), ("host:5000/app".into(), None));
+        assert_eq!(split_tag("host:5000/app:v1"), ("host:5000/app".into(), Some("v1".into())));
+    }
+
+    #[test]
+    fn the_login_uses_the_url_safe_alphabet() {
+        let auth = RegistryAuth { username: "u".into(), password: "~~~???>>>".into(), ..RegistryAuth::default() };
+        assert!(!auth.header().contains(['+', '/']));
+        assert!(!format!("{auth:?}").contains("~~~"));
+    }
+}
