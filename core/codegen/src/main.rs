@@ -5,6 +5,7 @@
 
 mod api;
 mod docs;
+mod python;
 
 use std::{
     fs,
@@ -25,7 +26,9 @@ fn outputs(top: &Path) -> Result<Vec<Output>, String> {
         object.insert("rust_calls".into(), serde_json::Value::Array(calls));
     }
     let text = serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?;
-    Ok(vec![("core/api.json".into(), text + "\n")])
+    let mut out = vec![("core/api.json".into(), text + "\n")];
+    out.extend(python::outputs(&api)?);
+    Ok(out)
 }
 
 fn run() -> Result<bool, String> {
