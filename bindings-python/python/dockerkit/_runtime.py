@@ -72,7 +72,7 @@ class Packer:
         if hasattr(value, "isoformat"):
             return value.isoformat() if getattr(value, "tzinfo", None) or not hasattr(value, "astimezone") else value.astimezone().isoformat()
         if hasattr(value, "keys"):
-            return {key: value[key] for key in value.keys()}
+            return {key: value[key] for key in value.keys()}  # noqa: SIM118
         if isinstance(value, (set, frozenset)):
             return sorted(value, key=str)
         if hasattr(value, "__iter__"):
@@ -165,7 +165,7 @@ class Model:
         names, kind = self._fields, type(self).__name__
         if len(args) > len(self._required):
             raise InvalidInput(f"{kind} takes at most {len(self._required)} positional arguments; give the others by name")
-        for name, value in zip(self._required, args):
+        for name, value in zip(self._required, args, strict=False):
             if name in fields:
                 raise InvalidInput(f"`{name}` of {kind} is given twice")
             fields[name] = value
@@ -221,7 +221,7 @@ class Model:
         return {name: plain(value) for name, value in self._packed().items()}
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._packed() == other._packed()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._packed() == other._packed()
 
     __hash__ = None  # type: ignore[assignment]
 

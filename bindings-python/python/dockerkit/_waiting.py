@@ -81,8 +81,8 @@ class Stream:
 
     async def _begin(self) -> None:
         if self._start is not None:
-            start, self._start = self._start, None
-            made = await call(self._classes.__name__, *start)
+            made = await call(self._classes.__name__, *self._start)
+            self._start = None
             if self._over:
                 made._native.close()
                 return

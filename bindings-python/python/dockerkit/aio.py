@@ -1,9 +1,9 @@
 """The same API for asyncio: every call is awaited, and streams are asynchronous iterators.
 
-    from dockerkit import aio
+from dockerkit import aio
 
-    engine = await aio.Engine.connect()
-    async for line in container.logs(follow=True): ...
+engine = await aio.Engine.connect()
+async for line in container.logs(follow=True): ...
 """
 
 from . import _aio, errors

@@ -221,9 +221,7 @@ impl Python<'_> {
         for class in &self.api.classes {
             for group in &class.groups {
                 let _ = write!(body, "\n@final\nclass {}:\n{}\n", group_class(class, group), docstring(&group.doc, 4));
-                for method in &group.methods {
-                    self.method_stub(&mut body, method, flavour);
-                }
+                self.stubs_of(&mut body, &group.methods, flavour);
             }
             let doc = if class.doc.is_empty() { format!("{}.", class.name) } else { class.doc.clone() };
             let _ = write!(body, "\n@final\nclass {}:\n{}\n", class.name, docstring(&doc, 4));
@@ -237,9 +235,7 @@ impl Python<'_> {
             for group in &class.groups {
                 let _ = write!(body, "    @property\n    def {}(self) -> {}:\n{}\n", group.name, group_class(class, group), docstring(&group.doc, 8));
             }
-            for method in &class.methods {
-                self.method_stub(&mut body, method, flavour);
-            }
+            self.stubs_of(&mut body, &class.methods, flavour);
             let own_close = class.methods.iter().any(|m| m.name == "close");
             if !own_close {
                 let _ = writeln!(body, "    {}def close(self) -> None: ...", flavour.word());
@@ -260,8 +256,20 @@ impl Python<'_> {
         let iterator = if flavour == Flavour::Aio { "AsyncIterator" } else { "Iterator" };
         let names = self.api.classes.iter().map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", ");
         format!(
-            "{HEAD}from collections.abc import {iterator}, Callable, Iterable, Mapping\nfrom datetime import timedelta\nfrom os import PathLike\nfrom typing import Any, Generic, Literal, TypeVar, final\nfrom typing_extensions import Self\n\nfrom ._models import *\n\n__all__ = [{names}, \"Stream\"]\n\n_T = TypeVar(\"_T\")\n\nclass {stream}:\n    \"\"\"Results as they come. Closing it ends the work behind it.\"\"\"\n{iterate}{body}"
+            "{HEAD}import builtins\nfrom collections.abc import {iterator}, Callable, Iterable, Mapping\nfrom datetime import timedelta\nfrom os import PathLike\nfrom typing import Any, Generic, Literal, TypeVar, final\nfrom typing_extensions import Self\n\nfrom ._models import *\n\n__all__ = [{names}, \"Stream\"]\n\n_T = TypeVar(\"_T\")\n\nclass {stream}:\n    \"\"\"Results as they come. Closing it ends the work behind it.\"\"\"\n{iterate}{body}"
         )
+    }
+
+    /// The stubs of methods that stand in one class; there a method called `list` hides the type of that name.
+    fn stubs_of(&self, out: &mut String, methods: &[Method], flavour: Flavour) {
+        let mut text = String::new();
+        for method in methods {
+            self.method_stub(&mut text, method, flavour);
+        }
+        if methods.iter().any(|m| m.name == "list") {
+            text = text.replace("list[", "builtins.list[");
+        }
+        out.push_str(&text);
     }
 
     fn method_stub(&self, out: &mut String, method: &Method, flavour: Flavour) {

@@ -1,0 +1,112 @@
+"""A real engine: containers, streams, bytes and archives, from Python."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import dockerkit as dk
+import pytest
+from dockerkit import aio
+
+
+@pytest.fixture
+def container(engine: dk.Engine, image: str, name: str) -> Iterator[dk.Container]:
+    made = engine.containers.run(image, ["sleep", "600"], name=name, labels={"dockerkit.test": name})
+    yield made
+    made.remove(force=True)
+
+
+def test_engine_says_what_it_is(engine: dk.Engine, endpoint: str) -> None:
+    version = engine.version()
+    assert version.version.split(".")[0].isdigit()
+    assert engine.ping().api_version == version.api_version
+    assert engine.endpoint == endpoint
+    assert engine.info().to_dict()
+
+
+def test_output_of_a_command(engine: dk.Engine, image: str) -> None:
+    done = engine.containers.run_output(image, ["sh", "-c", "echo out; echo err >&2; exit 3"])
+    assert (done.exit_code, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+
+
+def test_container_is_found_by_its_label(engine: dk.Engine, container: dk.Container, name: str) -> None:
+    found = engine.containers.list(filters={"label": [f"dockerkit.test={name}"]})
+    assert [c.id for c in found] == [container.id]
+    assert found[0].labels["dockerkit.test"] == name
+    assert engine.containers.get(name).id == container.id
+
+
+def test_exec_with_input(container: dk.Container) -> None:
+    done = container.exec(["cat"], stdin=b"\x00binary\xff")
+    assert (done.exit_code, done.stdout) == (0, b"\x00binary\xff")
+
+
+def test_name_that_exists(engine: dk.Engine, container: dk.Container, image: str, name: str) -> None:
+    with pytest.raises(dk.errors.AlreadyExists) as caught:
+        engine.containers.create(image, ["true"], name=name)
+    assert caught.value.operation == "containers.create"
+
+
+def test_container_that_is_not_there(engine: dk.Engine, name: str) -> None:
+    with pytest.raises(dk.errors.NotFound):
+        engine.containers.get(name)
+
+
+def test_logs_are_a_stream(engine: dk.Engine, image: str, name: str) -> None:
+    container = engine.containers.run(image, ["sh", "-c", "for i in 1 2 3; do echo line $i; done; sleep 600"], name=name)
+    try:
+        seen = b""
+        with container.logs(follow=True) as logs:
+            for chunk in logs:
+                assert chunk.stream == "stdout"
+                seen += chunk.data
+                if seen.count(b"\n") == 3:
+                    break
+        assert seen == b"line 1\nline 2\nline 3\n"
+    finally:
+        container.remove(force=True)
+
+
+def test_logs_are_an_asynchronous_stream(endpoint: str, image: str, name: str) -> None:
+    async def work() -> bytes:
+        async with await aio.Engine.connect(endpoint) as engine:
+            container = await engine.containers.run(image, ["sh", "-c", "echo one; echo two; sleep 600"], name=name)
+            seen = b""
+            try:
+                async for chunk in container.logs(follow=True):
+                    seen += chunk.data
+                    if seen.count(b"\n") == 2:
+                        break
+            finally:
+                await container.remove(force=True)
+            return seen
+
+    assert asyncio.run(asyncio.wait_for(work(), 30)) == b"one\ntwo\n"
+
+
+def test_files_go_in_and_out(container: dk.Container, tmp_path: Path) -> None:
+    source = tmp_path / "source.txt"
+    source.write_text("hello\n")
+    container.copy_to(source, "/tmp/")
+    assert container.exec(["cat", "/tmp/source.txt"]).stdout == b"hello\n"
+    container.copy_from("/tmp/source.txt", tmp_path / "back")
+    back = tmp_path / "back"
+    assert (back / "source.txt" if back.is_dir() else back).read_text() == "hello\n"
+
+
+def test_image_is_made_from_a_tar(engine: dk.Engine, name: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("hello.txt")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"hi\n"))
+    made = engine.images.import_(f"{name}:1", data=buffer.getvalue())
+    try:
+        assert f"{name}:1" in engine.images.get(f"{name}:1").tags
+        assert made
+    finally:
+        engine.images.remove(f"{name}:1")
