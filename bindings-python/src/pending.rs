@@ -128,11 +128,13 @@ impl Pending {
 
     /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for.
     fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) {
-        let mut state = self.shared.lock();
-        state.listener = Some(Listener { call_soon, ready });
-        if state.outcome.is_some() || !state.events.is_empty() {
-            py.detach(|| self.shared.tell(self.shared.lock()));
-        }
+        py.detach(|| {
+            let mut state = self.shared.lock();
+            state.listener = Some(Listener { call_soon, ready });
+            if state.outcome.is_some() || !state.events.is_empty() {
+                self.shared.tell(state);
+            }
+        });
     }
 
     /// The events since the last time, and the outcome if there is one: `(events, outcome)`.
@@ -148,7 +150,8 @@ impl Pending {
     /// Ends the call.
     fn cancel(&self) {
         self.task.abort();
-        self.shared.lock().listener = None;
+        let listener = self.shared.lock().listener.take();
+        drop(listener);
     }
 }
 

@@ -167,6 +167,16 @@ def test_asyncio_timeout(slow: SlowServer) -> None:
     run(work())
 
 
+def test_calls_that_are_done_before_anyone_waits(slow: SlowServer) -> None:
+    async def work() -> None:
+        engine = await aio.Engine.connect(slow.endpoint)
+        for _ in range(300):
+            with pytest.raises(dk.errors.InvalidInput):
+                await engine.images.tag("", "")
+
+    run(work())
+
+
 def test_the_loop_is_not_blocked(slow: SlowServer) -> None:
     async def work() -> int:
         engine = await aio.Engine.connect(slow.endpoint)
