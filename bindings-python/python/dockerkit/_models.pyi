@@ -74,7 +74,7 @@ class ContainerDetails(_Model):
 @final
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    def __init__(self, *, name: str | PathLike[str] | None = None, pull: bool | None = None, platform: str | PathLike[str] | None = None, env: Mapping[str, str | PathLike[str]] | None = None, labels: Mapping[str, str | PathLike[str]] | None = None, entrypoint: Iterable[str | PathLike[str]] | None = None, workdir: str | PathLike[str] | None = None, user: str | PathLike[str] | None = None, group_add: Iterable[str | PathLike[str]] | None = None, hostname: str | PathLike[str] | None = None, domainname: str | PathLike[str] | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str | PathLike[str]] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str | PathLike[str]] | None = None, volumes_from: Iterable[str | PathLike[str]] | None = None, ports: Iterable[str | PathLike[str]] | None = None, publish_all: bool | None = None, network: str | PathLike[str] | None = None, aliases: Iterable[str | PathLike[str]] | None = None, ip: str | PathLike[str] | None = None, extra_hosts: Mapping[str, str | PathLike[str]] | None = None, dns: Iterable[str | PathLike[str]] | None = None, dns_opt: Iterable[str | PathLike[str]] | None = None, dns_search: Iterable[str | PathLike[str]] | None = None, restart: str | PathLike[str] | None = None, auto_remove: bool | None = None, stop_signal: str | PathLike[str] | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | PathLike[str] | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str | PathLike[str]] | None = None, privileged: bool | None = None, cap_add: Iterable[str | PathLike[str]] | None = None, cap_drop: Iterable[str | PathLike[str]] | None = None, devices: Iterable[str | PathLike[str]] | None = None, security_opt: Iterable[str | PathLike[str]] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | PathLike[str] | None = None, ipc_mode: str | PathLike[str] | None = None, cgroupns_mode: str | PathLike[str] | None = None, userns_mode: str | PathLike[str] | None = None, runtime: str | PathLike[str] | None = None, log_driver: str | PathLike[str] | None = None, log_options: Mapping[str, str | PathLike[str]] | None = None) -> None: ...
+    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
     @property
     def name(self) -> str | None:
         """Its name; default: one that the engine makes up."""
@@ -402,7 +402,7 @@ class FileChange(_Model):
 @final
 class HealthCheck(_Model):
     """A health check."""
-    def __init__(self, *, test: Iterable[str | PathLike[str]] | None = None, interval: float | timedelta | str | None = None, timeout: float | timedelta | str | None = None, retries: int | None = None, start_period: float | timedelta | str | None = None, start_interval: float | timedelta | str | None = None) -> None: ...
+    def __init__(self, *, test: Iterable[str] | None = None, interval: float | timedelta | str | None = None, timeout: float | timedelta | str | None = None, retries: int | None = None, start_period: float | timedelta | str | None = None, start_interval: float | timedelta | str | None = None) -> None: ...
     @property
     def test(self) -> list[str] | None:
         """The command's words after `CMD`, `CMD-SHELL` or `NONE`, such as `["CMD", "true"]`."""
@@ -541,7 +541,7 @@ class LogChunk(_Model):
 @final
 class Mount(_Model):
     """Something mounted into a container."""
-    def __init__(self, *, kind: str | PathLike[str] | None = None, source: str | PathLike[str] | None = None, target: str | PathLike[str] | None = None, read_only: bool | None = None, propagation: str | PathLike[str] | None = None, no_copy: bool | None = None, size: int | str | None = None) -> None: ...
+    def __init__(self, *, kind: str | None = None, source: str | None = None, target: str | None = None, read_only: bool | None = None, propagation: str | None = None, no_copy: bool | None = None, size: int | str | None = None) -> None: ...
     @property
     def kind(self) -> str | None:
         """`volume` (default), `bind` or `tmpfs`."""
@@ -660,7 +660,7 @@ class RawAnswer(_Model):
 @final
 class RegistryAuth(_Model):
     """A login for a registry."""
-    def __init__(self, *, username: str | PathLike[str] | None = None, password: str | PathLike[str] | None = None, server: str | PathLike[str] | None = None, identity_token: str | PathLike[str] | None = None) -> None: ...
+    def __init__(self, *, username: str | None = None, password: str | None = None, server: str | None = None, identity_token: str | None = None) -> None: ...
     @property
     def username(self) -> str | None:
         """User name."""
@@ -690,7 +690,7 @@ class Resource(_Model):
 @final
 class SshOptions(_Model):
     """How to log in to a host."""
-    def __init__(self, *, user: str | PathLike[str] | None = None, port: int | None = None) -> None: ...
+    def __init__(self, *, user: str | None = None, port: int | None = None) -> None: ...
     @property
     def user(self) -> str | None:
         """The user; default: the configuration's, else the current one."""
@@ -701,7 +701,7 @@ class SshOptions(_Model):
 @final
 class Subnet(_Model):
     """Addresses of a network."""
-    def __init__(self, *, subnet: str | PathLike[str] | None = None, ip_range: str | PathLike[str] | None = None, gateway: str | PathLike[str] | None = None, aux_addresses: Mapping[str, str | PathLike[str]] | None = None) -> None: ...
+    def __init__(self, *, subnet: str | None = None, ip_range: str | None = None, gateway: str | None = None, aux_addresses: Mapping[str, str] | None = None) -> None: ...
     @property
     def subnet(self) -> str | None:
         """The subnet, such as `10.5.0.0/16`."""
@@ -718,7 +718,7 @@ class Subnet(_Model):
 @final
 class TlsOptions(_Model):
     """How to speak TLS with an engine. Each part is given as a file or as PEM text."""
-    def __init__(self, *, ca_file: str | PathLike[str] | None = None, cert_file: str | PathLike[str] | None = None, key_file: str | PathLike[str] | None = None, ca: str | PathLike[str] | None = None, cert: str | PathLike[str] | None = None, key: str | PathLike[str] | None = None, server_name: str | PathLike[str] | None = None) -> None: ...
+    def __init__(self, *, ca_file: str | PathLike[str] | None = None, cert_file: str | PathLike[str] | None = None, key_file: str | PathLike[str] | None = None, ca: str | None = None, cert: str | None = None, key: str | None = None, server_name: str | None = None) -> None: ...
     @property
     def ca_file(self) -> str | None:
         """File with the certificates of the CA that signed the engine's."""
@@ -744,7 +744,7 @@ class TlsOptions(_Model):
 @final
 class Ulimit(_Model):
     """A limit of the kernel for the processes of a container."""
-    def __init__(self, *, name: str | PathLike[str] | None = None, soft: int | None = None, hard: int | None = None) -> None: ...
+    def __init__(self, *, name: str | None = None, soft: int | None = None, hard: int | None = None) -> None: ...
     @property
     def name(self) -> str | None:
         """The name, such as `nofile`."""

@@ -92,6 +92,9 @@ pub(crate) struct Field {
     /// What it holds.
     #[serde(rename = "type")]
     pub(crate) kind: Type,
+    /// Whether its texts are paths of files or folders.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) path: bool,
     /// Whether it must be given; a field of a result that is not required may be absent.
     pub(crate) required: bool,
     /// What it is when it is not given.
@@ -213,7 +216,7 @@ impl Api {
         let mut models = BTreeMap::new();
         let definitions = described.get("models").and_then(Value::as_object).ok_or("no models")?;
         for (name, schema) in definitions {
-            models.insert(name.clone(), read_model(name, schema, definitions)?);
+            models.insert(name.clone(), read_model(name, schema, definitions, docs)?);
         }
         let mut classes = Vec::new();
         for class in list(described, "classes") {
@@ -310,6 +313,7 @@ fn read_class(class: &Value, models: &BTreeMap<String, Model>, docs: &Docs) -> R
             _ => None,
         };
         let mut options = options_model.as_ref().map_or(Ok(Vec::new()), |m| struct_fields(models, m))?;
+        let type_name = group.map_or_else(|| out.name.clone(), pascal);
         let mut params = Vec::new();
         for param in list(method, "params") {
             let name = text(param, "name");
@@ -321,9 +325,9 @@ fn read_class(class: &Value, models: &BTreeMap<String, Model>, docs: &Docs) -> R
             let kind = kind_of(param.get("schema").unwrap_or(&Value::Null))?;
             let required = !matches!(kind, Type::Optional(_));
             let default = (!required).then_some(Value::Null);
-            params.push(Field { name, doc: String::new(), kind, required, default });
+            let path = docs.is_path_argument(&type_name, own, &name);
+            params.push(Field { name, doc: String::new(), kind, path, required, default });
         }
-        let type_name = group.map_or_else(|| out.name.clone(), pascal);
         let read = Method {
             name: own.to_owned(),
             doc: docs.of_method(&type_name, own),
@@ -355,13 +359,13 @@ fn struct_fields(models: &BTreeMap<String, Model>, name: &str) -> Result<Vec<Fie
 
 type Definitions = serde_json::Map<String, Value>;
 
-fn read_model(name: &str, schema: &Value, definitions: &Definitions) -> Result<Model, String> {
+fn read_model(name: &str, schema: &Value, definitions: &Definitions, docs: &Docs) -> Result<Model, String> {
     let form = if let Some(values) = choices(schema) {
         Form::Choice { values }
     } else if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
-        read_union(name, variants, definitions)?
+        read_union(name, variants, definitions, docs)?
     } else if schema.get("properties").is_some() || (schema.get("type").and_then(Value::as_str) == Some("object") && map_values(schema).is_none()) {
-        Form::Struct { fields: read_fields(schema)? }
+        Form::Struct { fields: read_fields(name, schema, docs)? }
     } else {
         Form::Alias { of: kind_of(schema)? }
     };
@@ -384,7 +388,7 @@ fn choices(schema: &Value) -> Option<Vec<Choice>> {
     Some(out)
 }
 
-fn read_union(name: &str, variants: &[Value], definitions: &Definitions) -> Result<Form, String> {
+fn read_union(name: &str, variants: &[Value], definitions: &Definitions, docs: &Docs) -> Result<Form, String> {
     let tag_of = |variant: &Value| -> Option<(String, String)> {
         let properties = variant.get("properties")?.as_object()?;
         properties.iter().find_map(|(k, v)| Some((k.clone(), v.get("const")?.as_str()?.to_owned())))
@@ -400,13 +404,13 @@ fn read_union(name: &str, variants: &[Value], definitions: &Definitions) -> Resu
         let mut doc = doc_of(variant);
         if let Some(target) = reference(variant) {
             let inner = definitions.get(&target).ok_or_else(|| format!("{name}: no model {target}"))?;
-            fields.extend(read_fields(inner)?);
+            fields.extend(read_fields(&target, inner, docs)?);
             if doc.is_empty() {
                 doc = doc_of(inner);
             }
             class = target;
         }
-        fields.extend(read_fields(variant)?.into_iter().filter(|f| f.name != key));
+        fields.extend(read_fields(&class, variant, docs)?.into_iter().filter(|f| f.name != key));
         fields.sort_by_key(|f| !f.required);
         tag = Some(key);
         out.push(Variant { value, name: class, doc, fields });
@@ -414,7 +418,7 @@ fn read_union(name: &str, variants: &[Value], definitions: &Definitions) -> Resu
     Ok(Form::Union { tag: tag.ok_or_else(|| format!("{name} has no variants"))?, variants: out })
 }
 
-fn read_fields(schema: &Value) -> Result<Vec<Field>, String> {
+fn read_fields(owner: &str, schema: &Value, docs: &Docs) -> Result<Vec<Field>, String> {
     let required: BTreeSet<&str> = list(schema, "required").iter().filter_map(Value::as_str).collect();
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Ok(Vec::new()) };
     properties
@@ -423,6 +427,7 @@ fn read_fields(schema: &Value) -> Result<Vec<Field>, String> {
             Ok(Field {
                 name: name.clone(),
                 doc: doc_of(schema),
+                path: docs.is_path(owner, name),
                 kind: kind_of(schema).map_err(|e| format!("{name}: {e}"))?,
                 required: required.contains(name.as_str()),
                 default: schema.get("default").cloned(),
@@ -558,7 +563,7 @@ mod tests {
         ]});
         let mut definitions = Definitions::new();
         definitions.insert("SshDriver".into(), json!({"type": "object", "properties": {"host": {"type": "string"}}, "required": ["host"]}));
-        let model = read_model("DriverSpec", &schema, &definitions).unwrap();
+        let model = read_model("DriverSpec", &schema, &definitions, &Docs::default()).unwrap();
         let Form::Union { tag, variants } = model.form else { panic!("a union") };
         assert_eq!(tag, "type");
         let names: Vec<_> = variants.iter().map(|v| (v.name.as_str(), v.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>())).collect();

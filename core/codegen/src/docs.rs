@@ -1,14 +1,22 @@
 //! The doc comments of the core's public types and methods, by name.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+};
 
-use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, Type as SynType, Visibility};
+use proc_macro2::TokenTree;
+use quote::ToTokens;
+use syn::{Attribute, Expr, FnArg, ImplItem, Item, Lit, Meta, Pat, Type as SynType, Visibility};
 
 /// Doc comments, and which public methods there are.
 #[derive(Debug, Default)]
 pub(crate) struct Docs {
     types: HashMap<String, String>,
     methods: HashMap<(String, String), String>,
+    /// Fields (`Type`, `field`) and arguments (`Type::method`, `argument`) that are paths.
+    paths: HashSet<(String, String)>,
     /// Public methods that give a `Call`, as `Type::method`.
     pub(crate) calls: Vec<(String, String)>,
 }
@@ -40,7 +48,18 @@ impl Docs {
     fn items(&mut self, items: &[Item]) {
         for item in items {
             match item {
-                Item::Struct(s) if public(&s.vis) => self.type_doc(&s.ident.to_string(), &s.attrs),
+                Item::Struct(s) if public(&s.vis) => {
+                    let owner = s.ident.to_string();
+                    self.type_doc(&owner, &s.attrs);
+                    let paths = s.fields.iter().filter(|f| is_path(&f.ty)).filter_map(|f| f.ident.as_ref());
+                    self.paths.extend(paths.map(|name| (owner.clone(), name.to_string())));
+                }
+                // `options!` holds a struct as it would be written without it.
+                Item::Macro(call) if call.mac.path.is_ident("options") => {
+                    if let Ok(file) = syn::parse2::<syn::File>(call.mac.tokens.clone()) {
+                        self.items(&file.items);
+                    }
+                }
                 Item::Enum(e) if public(&e.vis) => self.type_doc(&e.ident.to_string(), &e.attrs),
                 Item::Impl(block) if block.trait_.is_none() => self.methods_of(block),
                 Item::Mod(module) => self.items(module.content.as_ref().map(|(_, items)| items.as_slice()).unwrap_or_default()),
@@ -70,8 +89,26 @@ impl Docs {
             {
                 self.calls.push((owner.clone(), name.clone()));
             }
+            for argument in &method.sig.inputs {
+                if let FnArg::Typed(argument) = argument
+                    && let Pat::Ident(pattern) = &*argument.pat
+                    && is_path(&argument.ty)
+                {
+                    self.paths.insert((format!("{owner}::{name}"), pattern.ident.to_string()));
+                }
+            }
             self.methods.insert((owner.clone(), name), doc(&method.attrs));
         }
+    }
+
+    /// Whether a field of a type is a path.
+    pub(crate) fn is_path(&self, owner: &str, field: &str) -> bool {
+        self.paths.contains(&(owner.to_owned(), field.to_owned()))
+    }
+
+    /// Whether an argument of a method is a path.
+    pub(crate) fn is_path_argument(&self, owner: &str, method: &str, argument: &str) -> bool {
+        self.is_path(&format!("{owner}::{}", method.trim_end_matches('_')), argument)
     }
 
     /// The doc of a type, empty when there is none.
@@ -88,6 +125,19 @@ impl Docs {
 
 fn public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
+}
+
+/// Whether a type is made of paths: `PathBuf`, `Option<PathBuf>`, `Vec<PathBuf>`, `impl AsRef<Path>`.
+fn is_path(kind: &SynType) -> bool {
+    kind.to_token_stream().into_iter().any(|token| mentions_path(&token))
+}
+
+fn mentions_path(token: &TokenTree) -> bool {
+    match token {
+        TokenTree::Ident(name) => name == "Path" || name == "PathBuf",
+        TokenTree::Group(group) => group.stream().into_iter().any(|token| mentions_path(&token)),
+        _ => false,
+    }
 }
 
 fn type_name(kind: &SynType) -> Option<String> {

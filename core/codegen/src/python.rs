@@ -304,7 +304,7 @@ impl Python<'_> {
     }
 
     fn stub_parameter(&self, field: &Field, positional: bool) -> String {
-        let kind = self.input(&field.kind);
+        let kind = self.input_of(field);
         if optional_param(field) {
             let default = match &field.default {
                 Some(Value::Bool(true)) => "True",
@@ -345,10 +345,15 @@ impl Python<'_> {
         if present || text == "None" { text } else { format!("{text} | None") }
     }
 
+    /// What a field takes as an argument.
+    fn input_of(&self, field: &Field) -> String {
+        let kind = self.input(&field.kind);
+        if field.path { kind.replace("str", "str | PathLike[str]") } else { kind }
+    }
+
     fn input(&self, kind: &Type) -> String {
         match kind {
             Type::Any | Type::Nothing => "object".to_owned(),
-            Type::Text => "str | PathLike[str]".to_owned(),
             Type::Size => "int | str".to_owned(),
             Type::Duration => "float | timedelta | str".to_owned(),
             Type::Bytes => "bytes | bytearray | memoryview | str".to_owned(),
@@ -431,12 +436,12 @@ impl Python<'_> {
                 let required: Vec<&Field> = shape.fields.iter().filter(|f| f.required).collect();
                 let rest: Vec<&Field> = shape.fields.iter().filter(|f| !f.required).collect();
                 let mut parameters = vec!["self".to_owned()];
-                parameters.extend(required.iter().map(|f| format!("{}: {}", f.name, self.input(&f.kind))));
+                parameters.extend(required.iter().map(|f| format!("{}: {}", f.name, self.input_of(f))));
                 if !rest.is_empty() {
                     parameters.push("*".to_owned());
                 }
                 parameters.extend(rest.iter().map(|f| {
-                    let kind = self.input(&f.kind);
+                    let kind = self.input_of(f);
                     let none = if kind.ends_with("| None") || kind == "object" { "" } else { " | None" };
                     format!("{}: {kind}{none} = None", f.name)
                 }));
