@@ -148,7 +148,7 @@ type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 pub(crate) fn serialize_stream<T: Serialize + Send + 'static, S: Serializer>(stream: Option<Items<T>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     let number = OUT.with_borrow_mut(|out| match (out.as_mut(), stream) {
         (Some(table), Some(stream)) => {
-            table.streams.push(BatchStream { next: Box::new(Batches { stream, held: None, over: false }) });
+            table.streams.push(BatchStream { next: Box::new(Batches { stream, items: Vec::new(), held: None, over: false }) });
             Some(table.streams.len() - 1)
         }
         _ => None,
@@ -163,7 +163,7 @@ trait NextBatch: Send {
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Reply>>> + Send + '_>>;
 }
 
-/// A stream whose items come in batches: as many as are there, up to 64 KiB or 20 ms.
+/// A stream whose items come in batches: what comes in a burst crosses together.
 pub struct BatchStream {
     next: Box<dyn NextBatch>,
 }
@@ -181,54 +181,103 @@ impl BatchStream {
     }
 }
 
+/// How long a batch that has begun waits for one more item: what comes in a burst crosses together.
+const LINGER: Duration = Duration::from_millis(1);
+/// How long a batch may take from its first item.
+const BATCH: Duration = Duration::from_millis(20);
+/// How many items a batch may hold.
+const ITEMS: usize = 256;
+
 struct Batches<T> {
     stream: Items<T>,
+    /// What the batch under way holds; it stays here when the wait for it is dropped.
+    items: Vec<T>,
     held: Option<Error>,
     over: bool,
+}
+
+impl<T: Serialize + Send> Batches<T> {
+    /// Takes in what the stream gave; says whether more may come.
+    fn take(&mut self, next: Option<Result<T>>) -> bool {
+        match next {
+            Some(Ok(item)) => {
+                self.items.push(item);
+                true
+            }
+            Some(Err(e)) => {
+                self.held = Some(e);
+                self.over = true;
+                false
+            }
+            None => {
+                self.over = true;
+                false
+            }
+        }
+    }
+
+    async fn fill(&mut self) {
+        if self.items.is_empty() {
+            let first = self.stream.next().await;
+            if !self.take(first) {
+                return;
+            }
+        }
+        let until = tokio::time::Instant::now() + BATCH;
+        while self.items.len() < ITEMS {
+            let there = futures_util::FutureExt::now_or_never(self.stream.next());
+            let next = match there {
+                Some(next) => next,
+                None => match tokio::time::timeout(LINGER, self.stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return,
+                },
+            };
+            if !self.take(next) || tokio::time::Instant::now() > until {
+                return;
+            }
+        }
+    }
 }
 
 impl<T: Serialize + Send> NextBatch for Batches<T> {
     fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Reply>>> + Send + '_>> {
         Box::pin(async move {
-            if let Some(e) = self.held.take() {
-                self.over = true;
-                return Some(Err(e));
+            if !self.over {
+                self.fill().await;
             }
-            if self.over {
-                return None;
+            if !self.items.is_empty() {
+                return Some(encode(&std::mem::take(&mut self.items)));
             }
-            let mut items = Vec::new();
-            match self.stream.next().await {
-                None => {
-                    self.over = true;
-                    return None;
-                }
-                Some(Err(e)) => {
-                    self.over = true;
-                    return Some(Err(e));
-                }
-                Some(Ok(item)) => items.push(item),
-            }
-            let until = tokio::time::Instant::now() + Duration::from_millis(20);
-            // What is there already is taken at once; only a burst that is under way is waited for.
-            while items.len() < 512 {
-                match futures_util::FutureExt::now_or_never(self.stream.next()) {
-                    Some(Some(Ok(item))) => items.push(item),
-                    Some(Some(Err(e))) => {
-                        self.held = Some(e);
-                        break;
-                    }
-                    Some(None) => {
-                        self.over = true;
-                        break;
-                    }
-                    None => break,
-                }
-                if tokio::time::Instant::now() > until {
-                    break;
-                }
-            }
-            Some(encode(&items))
+            self.held.take().map(Err)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(stream: impl Stream<Item = Result<u32>> + Send + 'static) -> Batches<u32> {
+        Batches { stream: Box::pin(stream), items: Vec::new(), held: None, over: false }
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_one_batch_and_an_error_comes_after_it() {
+        let items = futures_util::stream::iter([Ok(1), Ok(2), Err(Error::invalid("no")), Ok(3)]);
+        let mut batches = batches(items);
+        assert_eq!(batches.next().await.unwrap().unwrap().json, "[1,2]");
+        assert!(batches.next().await.unwrap().is_err());
+        assert!(batches.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_stays_when_the_wait_is_dropped() {
+        let (to, from) = tokio::sync::mpsc::unbounded_channel::<u32>();
+        let items = futures_util::stream::unfold(from, |mut from| async { from.recv().await.map(|item| (Ok(item), from)) });
+        let mut batches = batches(items);
+        to.send(7).unwrap();
+        assert!(futures_util::FutureExt::now_or_never(batches.next()).is_none());
+        assert_eq!(batches.next().await.unwrap().unwrap().json, "[7]");
     }
 }
