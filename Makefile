@@ -1,0 +1,28 @@
+# The project's commands. Each does its own set-up.
+.PHONY: help setup test check gen bench clean
+
+help:
+	@echo "make test    set up what is missing and run all tests"
+	@echo "make check   format, lints, types, generated files"
+	@echo "make gen     write the generated files anew"
+	@echo "make bench   measure, beside the peers"
+	@echo "make clean   remove what was built"
+
+setup:
+	@tests/setup
+
+test: setup
+	@tests/run
+
+check: setup
+	@tests/check
+
+gen:
+	cargo run -q -p dockerkit-codegen
+
+bench: setup
+	.build/venv/bin/python benches/python_import.py
+	.build/venv/bin/python benches/python_calls.py
+
+clean:
+	rm -rf target .build
