@@ -87,8 +87,9 @@ def test_unknown_option_names_the_nearest(slow: SlowServer) -> None:
 
 def test_wrong_type_names_the_option(slow: SlowServer) -> None:
     engine = dk.Engine.connect(slow.endpoint)
-    with pytest.raises(dk.errors.InvalidInput, match="boolean"):
-        engine.containers.list(all="yes")  # type: ignore[arg-type]
+    with pytest.raises(dk.errors.InvalidInput, match="`all`: .*boolean") as caught:
+        engine.containers.list(limit=3, all="yes")  # type: ignore[arg-type]
+    assert caught.value.operation == "engine.containers.list"
     with pytest.raises(dk.errors.InvalidInput, match="cannot be an argument"):
         engine.containers.list(filters=object())  # type: ignore[arg-type]
 
@@ -262,7 +263,7 @@ def test_a_child_that_forks_while_a_call_runs_works(slow: SlowServer) -> None:
     waiting.join()
 
 
-def test_a_listener_that_raises_ends_the_call(slow: SlowServer, tmp_path: Path) -> None:
+def test_a_listener_must_be_callable(slow: SlowServer) -> None:
     engine = dk.Engine.connect(slow.endpoint)
     with pytest.raises(dk.errors.InvalidInput, match="on_event"):
         engine.ping(on_event="print")  # type: ignore[arg-type]

@@ -110,3 +110,49 @@ def test_image_is_made_from_a_tar(engine: dk.Engine, name: str, tmp_path: Path) 
         assert made
     finally:
         engine.images.remove(f"{name}:1")
+
+
+def test_a_session_is_written_to_and_read(container: dk.Container) -> None:
+    session = container.exec_session(["cat"])
+    session.write(b"ping\n")
+    chunk = session.read()
+    assert chunk is not None
+    assert chunk.data == b"ping\n"
+    session.close_stdin()
+    while session.read() is not None:
+        pass
+    assert session.wait() == 0
+
+
+def test_building_an_image_reports_progress(engine: dk.Engine, image: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nRUN echo built > /built\n")
+    events: list[dk.Event] = []
+    built = engine.images.build(tmp_path, tags=[f"{name}:1"], on_event=events.append)
+    try:
+        assert built
+        assert events
+        assert {"done"} <= {event.status for event in events}
+        assert all(str(event) for event in events)
+    finally:
+        engine.images.remove(f"{name}:1", force=True)
+
+
+class StopError(Exception):
+    """Raised by a listener."""
+
+
+def stop(event: dk.Event) -> None:
+    raise StopError(str(event))
+
+
+def test_a_listener_that_raises_ends_the_call(engine: dk.Engine, image: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nRUN sleep 30\n")
+    with pytest.raises(StopError):
+        engine.images.build(tmp_path, tags=[f"{name}:1"], on_event=stop)
+
+    async def work() -> None:
+        async with await aio.Engine.connect(engine.endpoint) as other:
+            await other.images.build(tmp_path, tags=[f"{name}:1"], on_event=stop)
+
+    with pytest.raises(StopError):
+        asyncio.run(asyncio.wait_for(work(), 20))

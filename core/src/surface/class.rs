@@ -97,9 +97,30 @@ impl Args {
         let Self { mut map, data, handles, context } = self;
         // An argument that was left out may arrive as null; every option has a default.
         map.retain(|_, v| !v.is_null());
-        let options = attach::with_attachments(data, handles, || serde_json::from_value(Value::Object(map)));
-        Ok((options.map_err(|e| argument_error(&e, names))?, context))
+        let all = Value::Object(map);
+        let options = attach::with_attachments(data, handles, || {
+            O::deserialize(&all).map_err(|e| {
+                let error = argument_error(&e, names);
+                match wrong_option::<O>(&all) {
+                    Some(name) if !e.to_string().starts_with("unknown field") => Error::invalid(format!("`{name}`: {}", error.message())).with("option", name),
+                    _ => error,
+                }
+            })
+        });
+        Ok((options?, context))
     }
+}
+
+/// The name of the option that cannot be read, found by reading each alone.
+fn wrong_option<O: DeserializeOwned>(all: &Value) -> Option<String> {
+    let all = all.as_object()?;
+    let alone = |name: &String, value: &Value| O::deserialize(&Value::Object(Map::from_iter([(name.clone(), value.clone())]))).err();
+    let missing = O::deserialize(&Value::Object(Map::new())).is_err();
+    // Where something is missing, every option fails alone, and no one of them is to blame.
+    if missing {
+        return None;
+    }
+    all.iter().find(|(name, value)| alone(name, value).is_some()).map(|(name, _)| super::option_name(name))
 }
 
 fn run<O: Value_, T: Result_>(call: Call<O, T>, args: Args, names: &[&'static str]) -> Result<BoxFuture<Result<Reply>>> {

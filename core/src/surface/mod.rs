@@ -84,9 +84,10 @@ pub struct Reply {
 
 /// Makes a call. The future does the work; dropping it ends the work.
 pub fn start(request: Request) -> BoxFuture<Result<Reply>> {
+    let operation = format!("{}.{}", request.class.to_lowercase(), request.method);
     match find(&request.class).and_then(|c| c.start(request)) {
         Ok(future) => future,
-        Err(e) => Box::pin(std::future::ready(Err(e))),
+        Err(e) => Box::pin(std::future::ready(Err(e.op(operation)))),
     }
 }
 
@@ -95,7 +96,8 @@ pub fn start(request: Request) -> BoxFuture<Result<Reply>> {
 /// # Errors
 /// `invalid_input` for wrong arguments, and what the constructor says.
 pub fn construct(request: Request) -> Result<Reply> {
-    find(&request.class)?.construct(request)
+    let operation = format!("{}.new", request.class.to_lowercase());
+    find(&request.class)?.construct(request).map_err(|e| e.op(operation))
 }
 
 fn find(class: &str) -> Result<&'static dyn class::ErasedClass> {
