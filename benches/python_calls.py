@@ -1,13 +1,13 @@
 """Prints the time of ping, list and logs through dockerkit and, where it is installed, docker-py, in alternating rounds.
 
-Arguments: the engine's endpoint and an image with a shell.
+The engine and an image with a shell are those of the lab's variables, else the default engine and `dockerkit-lab/busybox:1`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -26,7 +26,8 @@ def once(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    endpoint, image = sys.argv[1:3]
+    endpoint = os.environ.get("DOCKERKIT_LAB_ENGINE", "unix:///var/run/docker.sock")
+    image = os.environ.get("DOCKERKIT_LAB_IMAGE", "dockerkit-lab/busybox:1")
     engine = dk.Engine.connect(endpoint)
     name = f"dk-bench-{uuid.uuid4().hex[:8]}"
     container = engine.containers.run(image, ["sh", "-c", f"i=0; while [ $i -lt {LINES} ]; do echo line number $i; i=$((i+1)); done"], name=name)

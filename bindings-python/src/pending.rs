@@ -28,6 +28,9 @@ const EVENTS: usize = 1024;
 /// What came of a call; a stream that has ended gives no reply.
 pub(crate) type Outcome = Result<Option<Reply>>;
 
+/// An event as JSON and as a line for a person.
+type EventText = (String, String);
+
 struct Listener {
     call_soon: Py<PyAny>,
     ready: Py<PyAny>,
@@ -35,7 +38,7 @@ struct Listener {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<(String, String)>,
+    events: VecDeque<EventText>,
     outcome: Option<Outcome>,
     listener: Option<Listener>,
     /// Whether the listener was told and has not looked yet.
@@ -138,7 +141,7 @@ impl Pending {
     }
 
     /// The events since the last time, and the outcome if there is one: `(events, outcome)`.
-    fn poll(&self, py: Python<'_>) -> PyResult<(Vec<(String, String)>, Option<Py<PyAny>>)> {
+    fn poll(&self, py: Python<'_>) -> PyResult<(Vec<EventText>, Option<Py<PyAny>>)> {
         let (events, outcome) = {
             let mut state = self.shared.lock();
             state.told = false;

@@ -87,7 +87,7 @@ def test_unknown_option_names_the_nearest(slow: SlowServer) -> None:
 
 def test_wrong_type_names_the_option(slow: SlowServer) -> None:
     engine = dk.Engine.connect(slow.endpoint)
-    with pytest.raises(dk.errors.InvalidInput, match="`all`: .*boolean") as caught:
+    with pytest.raises(dk.errors.InvalidInput, match=r"`all`: .*boolean") as caught:
         engine.containers.list(limit=3, all="yes")  # type: ignore[arg-type]
     assert caught.value.operation == "engine.containers.list"
     with pytest.raises(dk.errors.InvalidInput, match="cannot be an argument"):
