@@ -141,6 +141,13 @@ def make_event(pair: tuple[str, str]) -> Any:
     return event
 
 
+def many(values: tuple[Any, ...]) -> list[Any]:
+    """What was given one by one, or as one list."""
+    if len(values) == 1 and not isinstance(values[0], (str, bytes)) and hasattr(values[0], "__iter__"):
+        return list(values[0])
+    return [value for value in values if value is not None]
+
+
 def options_of(options: dict[str, Any]) -> tuple[Any, float | None]:
     """Takes out what every call has: where events go, and the deadline."""
     on_event = options.pop("on_event", None)

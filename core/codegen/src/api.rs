@@ -233,6 +233,18 @@ impl Api {
         self.classes.iter().flat_map(|c| c.methods.iter().chain(c.groups.iter().flat_map(|g| &g.methods)).map(move |m| (c, m)))
     }
 
+    /// The type that stands behind names of other types.
+    pub(crate) fn behind<'a>(&'a self, kind: &'a Type) -> &'a Type {
+        match kind {
+            Type::Model(name) => match self.models.get(name).map(|m| &m.form) {
+                Some(Form::Alias { of }) => self.behind(of),
+                _ => kind,
+            },
+            Type::Optional(of) => self.behind(of),
+            _ => kind,
+        }
+    }
+
     fn mark_use(&mut self) {
         let (mut input, mut output, mut options, mut nested) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for class in &self.classes {
@@ -325,7 +337,7 @@ fn read_class(class: &Value, models: &BTreeMap<String, Model>, docs: &Docs) -> R
             let kind = kind_of(param.get("schema").unwrap_or(&Value::Null))?;
             let required = !matches!(kind, Type::Optional(_));
             let default = (!required).then_some(Value::Null);
-            let path = docs.is_path_argument(&type_name, own, &name);
+            let path = docs.is_path_argument(&type_name, own, &name) || model_in(&kind).is_some_and(|model| docs.is_path(model, ""));
             params.push(Field { name, doc: String::new(), kind, path, required, default });
         }
         let read = Method {
@@ -348,6 +360,15 @@ fn read_class(class: &Value, models: &BTreeMap<String, Model>, docs: &Docs) -> R
         }
     }
     Ok(out)
+}
+
+/// The model that a value is, or may be.
+fn model_in(kind: &Type) -> Option<&str> {
+    match kind {
+        Type::Model(name) => Some(name),
+        Type::Optional(of) => model_in(of),
+        _ => None,
+    }
 }
 
 fn struct_fields(models: &BTreeMap<String, Model>, name: &str) -> Result<Vec<Field>, String> {

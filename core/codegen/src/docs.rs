@@ -51,8 +51,9 @@ impl Docs {
                 Item::Struct(s) if public(&s.vis) => {
                     let owner = s.ident.to_string();
                     self.type_doc(&owner, &s.attrs);
-                    let paths = s.fields.iter().filter(|f| is_path(&f.ty)).filter_map(|f| f.ident.as_ref());
-                    self.paths.extend(paths.map(|name| (owner.clone(), name.to_string())));
+                    let paths = s.fields.iter().filter(|f| is_path(&f.ty));
+                    // The one field of a wrapper has no name.
+                    self.paths.extend(paths.map(|f| (owner.clone(), f.ident.as_ref().map_or_else(String::new, ToString::to_string))));
                 }
                 // `options!` holds a struct as it would be written without it.
                 Item::Macro(call) if call.mac.path.is_ident("options") => {

@@ -141,7 +141,7 @@ impl Python<'_> {
             Flavour::Aio => ("_waiting", "Classes whose calls a task awaits."),
         };
         let mut out = format!(
-            "{HEAD}\"\"\"{what}\"\"\"\n\nfrom ._runtime import Group as _Group\nfrom .{base} import Closing as _Closing, Stream as _Stream, call as _call\n\n"
+            "{HEAD}\"\"\"{what}\"\"\"\n\nfrom ._runtime import Group as _Group, many as _many\nfrom .{base} import Closing as _Closing, Stream as _Stream, call as _call\n\n"
         );
         let _ = writeln!(out, "__all__ = [{}]", self.api.classes.iter().map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", "));
         for class in &self.api.classes {
@@ -164,7 +164,7 @@ impl Python<'_> {
             let _ = writeln!(out, "    _types = {{{specs}}}");
         }
         if let Some(made) = &class.constructor {
-            let (signature, arguments) = parameters(made, "self");
+            let (signature, arguments) = self.parameters(made, "self");
             let doc = method_doc(made);
             let _ = write!(
                 out,
@@ -196,7 +196,7 @@ impl Python<'_> {
     }
 
     fn method(&self, out: &mut String, class: &Class, method: &Method, flavour: Flavour, target: &str) {
-        let (signature, arguments) = parameters(method, if method.is_static { "" } else { "self" });
+        let (signature, arguments) = self.parameters(method, if method.is_static { "" } else { "self" });
         let target = if method.is_static { "None" } else { target };
         let decorator = if method.is_static { "    @staticmethod\n" } else { "" };
         let doc = docstring(&method_doc(method), 8);
@@ -214,6 +214,30 @@ impl Python<'_> {
                 let _ = write!(out, "\n{decorator}    async def {name}({signature}):\n{doc}\n        return await _call(__name__, {head}, {spec})\n");
             }
         }
+    }
+
+    /// The parameters of a method as they are at run time, and the dict of the positional ones.
+    fn parameters(&self, method: &Method, first: &str) -> (String, String) {
+        let mut signature: Vec<String> = Vec::new();
+        if !first.is_empty() {
+            signature.push(first.to_owned());
+        }
+        let many = self.many(method);
+        let is_many = |p: &Field| many.is_some_and(|m| m.name == p.name);
+        signature.extend(method.params.iter().map(|p| match (is_many(p), optional_param(p)) {
+            (true, _) => format!("*{}", p.name),
+            (false, true) => format!("{}=None", p.name),
+            (false, false) => p.name.clone(),
+        }));
+        signature.push("**options".to_owned());
+        let arguments: Vec<String> =
+            method.params.iter().map(|p| if is_many(p) { format!("\"{0}\": _many({0})", p.name) } else { format!("\"{0}\": {0}", p.name) }).collect();
+        (signature.join(", "), format!("{{{}}}", arguments.join(", ")))
+    }
+
+    /// The argument that may be given any number of times: a list at the end that may be left out.
+    fn many<'a>(&self, method: &'a Method) -> Option<&'a Field> {
+        method.params.last().filter(|p| !p.required && matches!(self.api.behind(&p.kind), Type::List(_)))
     }
 
     fn class_stubs(&self, flavour: Flavour) -> String {
@@ -288,10 +312,14 @@ impl Python<'_> {
         if !first.is_empty() {
             out.push(first.to_owned());
         }
+        let many = self.many(method);
         for param in &method.params {
-            out.push(self.stub_parameter(param, true));
+            out.push(match (many.filter(|m| m.name == param.name), self.api.behind(&param.kind)) {
+                (Some(_), Type::List(of)) => format!("*{}: {}", param.name, self.input_of(&Field { kind: (**of).clone(), ..param.clone() })),
+                _ => self.stub_parameter(param, true),
+            });
         }
-        if is_call || !method.options.is_empty() {
+        if many.is_none() && (is_call || !method.options.is_empty()) {
             out.push("*".to_owned());
         }
         out.extend(method.options.iter().filter(|o| o.required).map(|o| self.stub_parameter(o, false)));
@@ -517,18 +545,6 @@ fn properties(class: &Class) -> impl Iterator<Item = &Field> {
 
 fn optional_param(field: &Field) -> bool {
     !field.required
-}
-
-/// The parameters of a method as they are at run time, and the dict of the positional ones.
-fn parameters(method: &Method, first: &str) -> (String, String) {
-    let mut signature: Vec<String> = Vec::new();
-    if !first.is_empty() {
-        signature.push(first.to_owned());
-    }
-    signature.extend(method.params.iter().map(|p| if optional_param(p) { format!("{}=None", p.name) } else { p.name.clone() }));
-    signature.push("**options".to_owned());
-    let arguments: Vec<String> = method.params.iter().map(|p| format!("\"{0}\": {0}", p.name)).collect();
-    (signature.join(", "), format!("{{{}}}", arguments.join(", ")))
 }
 
 fn method_doc(method: &Method) -> String {
