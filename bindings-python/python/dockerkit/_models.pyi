@@ -245,19 +245,19 @@ class ContainerSpec(_Model):
 class Diagnostic(_Model):
     """One problem in a Compose file, with its place."""
     @property
-    def file(self) -> str | None:
+    def file(self) -> str:
         """The file, as it was named."""
     @property
-    def line(self) -> int | None:
+    def line(self) -> int:
         """Line, counted from 1; 0 when unknown."""
     @property
-    def column(self) -> int | None:
+    def column(self) -> int:
         """Column, counted from 1; 0 when unknown."""
     @property
-    def path(self) -> str | None:
+    def path(self) -> str:
         """Key path, such as `services.web.ports[0]`."""
     @property
-    def message(self) -> str | None:
+    def message(self) -> str:
         """What is wrong. Never holds a value that came from a variable."""
     @property
     def suggestion(self) -> str | None:

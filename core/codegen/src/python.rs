@@ -253,7 +253,7 @@ impl Python<'_> {
                 let _ = writeln!(body, "    def __init__({}) -> None: ...", self.stub_parameters(made, "self", false).join(", "));
             }
             for property in properties(class) {
-                let kind = self.output(&property.kind, property.required || property.default.is_some());
+                let kind = self.output(&property.kind, true);
                 let _ = write!(body, "    @property\n    def {}(self) -> {kind}:\n{}\n", property.name, docstring(&property.doc, 8));
             }
             for group in &class.groups {
@@ -315,7 +315,10 @@ impl Python<'_> {
         let many = self.many(method);
         for param in &method.params {
             out.push(match (many.filter(|m| m.name == param.name), self.api.behind(&param.kind)) {
-                (Some(_), Type::List(of)) => format!("*{}: {}", param.name, self.input_of(&Field { kind: (**of).clone(), ..param.clone() })),
+                (Some(_), Type::List(of)) => {
+                    let one = self.input_of(&Field { kind: (**of).clone(), ..param.clone() });
+                    format!("*{}: {one} | Iterable[{one}]", param.name)
+                }
                 _ => self.stub_parameter(param, true),
             });
         }
@@ -480,9 +483,8 @@ impl Python<'_> {
             }
             for field in shape.fields {
                 collect_handles(&field.kind, &mut handles);
-                // What an argument's model holds is what the caller gave.
-                let present = field.required && !(shape.input && field.default.is_some());
-                let kind = self.output(&field.kind, present || matches!(field.kind, Type::List(_) | Type::Map(_) | Type::Bool) && !shape.input);
+                // What an argument's model holds is what the caller gave; the core leaves no field of a result out.
+                let kind = self.output(&field.kind, field.required || !shape.input);
                 let _ = writeln!(body, "    @property\n    def {}(self) -> {kind}:\n{}", field.name, docstring(&field.doc, 8));
             }
         }
