@@ -2,9 +2,9 @@
 """Classes whose calls a task awaits."""
 
 from ._runtime import Group as _Group, many as _many
-from ._waiting import Closing as _Closing, Stream as _Stream, call as _call
+from ._waiting import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session"]
+__all__ = ["Engine", "Container", "Session", "Stream"]
 
 
 class EngineContainers(_Group):
@@ -301,7 +301,7 @@ class EngineImages(_Group):
         Errors:
         `not_found`.
         """
-        return _Stream.starting(__name__, "Engine", "images.save", self._of, {"references": references}, options, ("stream", ("bytes", None)))
+        return Stream.starting(__name__, "Engine", "images.save", self._of, {"references": references}, options, ("stream", ("bytes", None)))
 
     async def load(self, **options):
         """Loads images from an archive that `docker save` made. The engine's word is checked: every image it names is looked up.
@@ -617,7 +617,7 @@ class Engine(_Closing):
             until: Ends at this time: RFC 3339 or Unix seconds.
             filters: The engine's filters, such as `{"type": ["container"], "event": ["die"]}`.
         """
-        return _Stream.starting(__name__, "Engine", "events", self, {}, options, ("stream", "EngineEvent"))
+        return Stream.starting(__name__, "Engine", "events", self, {}, options, ("stream", "EngineEvent"))
 
     async def request(self, method, path, **options):
         """Sends a request that this crate does not model. The version prefix is added; the answer comes back whole, whatever it is.
@@ -806,7 +806,7 @@ class Container(_Closing):
             no_stdout: Leaves standard output out.
             no_stderr: Leaves standard error out.
         """
-        return _Stream.starting(__name__, "Container", "logs", self, {}, options, ("stream", "LogChunk"))
+        return Stream.starting(__name__, "Container", "logs", self, {}, options, ("stream", "LogChunk"))
 
     async def top(self, **options):
         """Its processes.
@@ -917,7 +917,7 @@ class Container(_Closing):
         Errors:
         `not_found`.
         """
-        return _Stream.starting(__name__, "Container", "get_archive", self, {"path": path}, options, ("stream", ("bytes", None)))
+        return Stream.starting(__name__, "Container", "get_archive", self, {"path": path}, options, ("stream", ("bytes", None)))
 
     async def copy_to(self, path, target, **options):
         """Copies a file or folder of this host into the container, as `docker cp` does: into `target` when that is a folder

@@ -47,6 +47,9 @@ class Stream:
         self._classes = classes
         self._batch: list[Any] = []
 
+    def __class_getitem__(cls, _: object) -> type[Stream]:
+        return cls
+
     def __iter__(self) -> Stream:
         return self
 

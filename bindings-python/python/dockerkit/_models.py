@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "Info", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "RegistryAuth", "Resource", "SshOptions", "Subnet", "TlsOptions", "Ulimit", "Version", "Volume"]
+__all__ = ["CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "Info", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "RegistryAuth", "Resource", "SshOptions", "Status", "Subnet", "TlsOptions", "Ulimit", "Version", "Volume"]
 
 
 class CommandOutput(_Model):
@@ -202,3 +202,11 @@ class Volume(_Model):
     """A volume."""
     __slots__ = ("name", "driver", "mountpoint", "created", "labels", "options", "raw", )
     _fields = ("name", "driver", "mountpoint", "created", "labels", "options", "raw", )
+
+
+# One of a few texts, which the stubs name.
+ErrorKind = str
+
+
+# One of a few texts, which the stubs name.
+Status = str

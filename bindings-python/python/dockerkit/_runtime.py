@@ -121,7 +121,7 @@ class Answer:
             return cls._made(self.handles[value["$handle"]], value["properties"], self) if "$handle" in value else value
         if how == "bytes":
             return self.data[value["$bytes"]] if isinstance(value, dict) else value.encode()
-        return self.classes._Stream(self.streams[value["$stream"]], what, self.classes)
+        return self.classes.Stream(self.streams[value["$stream"]], what, self.classes)
 
 
 def decode_outcome(outcome: Any, spec: Any, classes: ModuleType) -> Any:

@@ -2,9 +2,9 @@
 """Classes whose calls a thread waits for."""
 
 from ._runtime import Group as _Group, many as _many
-from ._blocking import Closing as _Closing, Stream as _Stream, call as _call
+from ._blocking import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session"]
+__all__ = ["Engine", "Container", "Session", "Stream"]
 
 
 class EngineContainers(_Group):

@@ -74,6 +74,9 @@ class Stream:
         self._over = False
         self._batch: list[Any] = []
 
+    def __class_getitem__(cls, _: object) -> type[Stream]:
+        return cls
+
     @classmethod
     def starting(cls, classes: str, *call_of: Any) -> Stream:
         """A stream whose call is made when the first item is asked for."""

@@ -141,9 +141,9 @@ impl Python<'_> {
             Flavour::Aio => ("_waiting", "Classes whose calls a task awaits."),
         };
         let mut out = format!(
-            "{HEAD}\"\"\"{what}\"\"\"\n\nfrom ._runtime import Group as _Group, many as _many\nfrom .{base} import Closing as _Closing, Stream as _Stream, call as _call\n\n"
+            "{HEAD}\"\"\"{what}\"\"\"\n\nfrom ._runtime import Group as _Group, many as _many\nfrom .{base} import Closing as _Closing, Stream, call as _call\n\n"
         );
-        let _ = writeln!(out, "__all__ = [{}]", self.api.classes.iter().map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", "));
+        let _ = writeln!(out, "__all__ = [{}, \"Stream\"]", self.api.classes.iter().map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", "));
         for class in &self.api.classes {
             for group in &class.groups {
                 let _ = write!(out, "\n\nclass {}(_Group):\n{}\n    __slots__ = ()\n", group_class(class, group), docstring(&group.doc, 4));
@@ -208,7 +208,7 @@ impl Python<'_> {
                 let _ = write!(out, "\n{decorator}    def {name}({signature}):\n{doc}\n        return _call(__name__, {head}, {spec})\n");
             }
             (Flavour::Aio, Type::Stream(_)) => {
-                let _ = write!(out, "\n{decorator}    def {name}({signature}):\n{doc}\n        return _Stream.starting(__name__, {head}, {spec})\n");
+                let _ = write!(out, "\n{decorator}    def {name}({signature}):\n{doc}\n        return Stream.starting(__name__, {head}, {spec})\n");
             }
             (Flavour::Aio, _) => {
                 let _ = write!(out, "\n{decorator}    async def {name}({signature}):\n{doc}\n        return await _call(__name__, {head}, {spec})\n");
@@ -415,7 +415,7 @@ impl Python<'_> {
 
     fn models(&self) -> String {
         let mut out = format!("{HEAD}\"\"\"Data that calls take and give.\"\"\"\n\nfrom ._runtime import Model as _Model, Union as _Union\n\n");
-        let all: Vec<String> = self.shapes().iter().map(|s| format!("\"{}\"", s.name)).collect();
+        let all: Vec<String> = self.model_names().iter().map(|n| format!("\"{n}\"")).collect();
         let _ = writeln!(out, "__all__ = [{}]", all.join(", "));
         for shape in self.shapes() {
             let names: Vec<&str> = shape.fields.iter().map(|f| f.name.as_str()).collect();
@@ -437,6 +437,9 @@ impl Python<'_> {
             if let Some((tag, value)) = shape.tag {
                 let _ = writeln!(out, "    _tag = (\"{tag}\", \"{value}\")");
             }
+        }
+        for choice in self.used(|m| matches!(m.form, Form::Choice { .. })) {
+            let _ = write!(out, "\n\n# One of a few texts, which the stubs name.\n{} = str\n", choice.name);
         }
         for union in self.used(|m| matches!(m.form, Form::Union { .. })) {
             let Form::Union { tag, variants } = &union.form else { continue };
