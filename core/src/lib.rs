@@ -32,6 +32,7 @@ pub mod swarm;
 pub mod transport;
 pub mod units;
 
+pub use compose::Project;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 

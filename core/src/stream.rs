@@ -12,9 +12,12 @@ use serde::Serialize;
 
 use crate::error::Result;
 
+/// The stream inside.
+pub(crate) type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
 /// A stream of results that ends when it is dropped.
 pub struct Streaming<T> {
-    inner: Mutex<Option<Pin<Box<dyn Stream<Item = Result<T>> + Send>>>>,
+    inner: Mutex<Option<Items<T>>>,
 }
 
 impl<T> fmt::Debug for Streaming<T> {
@@ -28,7 +31,7 @@ impl<T> Streaming<T> {
         Self { inner: Mutex::new(Some(Box::pin(stream))) }
     }
 
-    pub(crate) fn take(&self) -> Option<Pin<Box<dyn Stream<Item = Result<T>> + Send>>> {
+    pub(crate) fn take(&self) -> Option<Items<T>> {
         self.inner.lock().ok().and_then(|mut inner| inner.take())
     }
 

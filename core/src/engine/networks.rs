@@ -180,7 +180,8 @@ impl Networks {
                     auxiliary_addresses: if s.aux_addresses.is_empty() { None } else { Some(s.aux_addresses.into_iter().collect()) },
                 })
                 .collect();
-            let ipam = (!config.is_empty() || o.ipam_driver.is_some()).then(|| Ipam { driver: o.ipam_driver, config: Some(config), options: None });
+            let chosen = !config.is_empty() || o.ipam_driver.is_some();
+            let ipam = chosen.then_some(Ipam { driver: o.ipam_driver, config: Some(config), options: None });
             let body = NetworkCreateRequest {
                 name: name.clone(),
                 driver: Some(o.driver.unwrap_or_else(|| "bridge".to_owned())),

@@ -3,12 +3,13 @@
 use std::{any::Any, cell::RefCell, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 
 use super::{Handle, Reply};
 use crate::{
     error::{Error, Result},
+    stream::Items,
     units::Data,
 };
 
@@ -142,8 +143,6 @@ pub(crate) fn deserialize_handle<'de, H: Handle, D: Deserializer<'de>>(deseriali
     let found = IN.with_borrow(|t| t.as_ref().and_then(|t| t.handles.get(at).cloned()));
     found.and_then(|h| h.object.downcast_ref::<H>().cloned()).ok_or_else(wrong)
 }
-
-type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 
 pub(crate) fn serialize_stream<T: Serialize + Send + 'static, S: Serializer>(stream: Option<Items<T>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     let number = OUT.with_borrow_mut(|out| match (out.as_mut(), stream) {

@@ -129,15 +129,19 @@ fn run<O: Value_, T: Result_>(call: Call<O, T>, args: Args, names: &[&'static st
     Ok(Box::pin(async move { attach::encode(&future.await?) }))
 }
 
+/// Makes the schema of a type.
+#[cfg(feature = "describe")]
+type SchemaOf = fn(&mut schemars::SchemaGenerator) -> schemars::Schema;
+
 /// What the generator needs to know of one method.
 #[cfg(feature = "describe")]
 pub(crate) struct MethodSchema {
     pub(crate) name: &'static str,
     pub(crate) is_static: bool,
     pub(crate) is_constructor: bool,
-    pub(crate) params: Vec<(&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)>,
-    pub(crate) options: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
-    pub(crate) result: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    pub(crate) params: Vec<(&'static str, SchemaOf)>,
+    pub(crate) options: SchemaOf,
+    pub(crate) result: SchemaOf,
 }
 
 #[cfg(feature = "describe")]
@@ -166,7 +170,7 @@ macro_rules! describe {
             name: $name,
             is_static: $static,
             is_constructor: $ctor,
-            params: vec![$(($pname, schema_of::<$p> as fn(&mut schemars::SchemaGenerator) -> schemars::Schema)),*],
+            params: vec![$(($pname, schema_of::<$p> as SchemaOf)),*],
             options: schema_of::<$o>,
             result: schema_of::<$t>,
         });
@@ -247,7 +251,7 @@ impl<S: Handle> Class<S> {
             name: "new",
             is_static: true,
             is_constructor: true,
-            params: params.iter().map(|p| (*p, schema_of::<Value> as fn(&mut schemars::SchemaGenerator) -> schemars::Schema)).collect(),
+            params: params.iter().map(|p| (*p, schema_of::<Value> as SchemaOf)).collect(),
             options: schema_of::<O>,
             result: schema_of::<S>,
         });
