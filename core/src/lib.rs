@@ -32,7 +32,7 @@ pub mod swarm;
 pub mod transport;
 pub mod units;
 
-pub use compose::Project;
+pub use compose::{App, Project};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 

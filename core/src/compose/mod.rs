@@ -1,10 +1,21 @@
 //! Compose: one file, on one engine.
 
+mod app;
+mod apply;
+mod body;
 pub(crate) mod hash;
+mod labels;
 pub(crate) mod load;
 pub mod model;
+mod observe;
+mod ops;
 mod project;
+mod reconcile;
 pub(crate) mod surface;
+mod wait;
 
+pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
 pub use load::{LoadOptions, LoadPolicy};
+pub use ops::{AppLog, AppLogOptions, AppSummary, DownOptions, KillServices, PsOptions, ServiceOptions};
 pub use project::{Files, Project, ProjectProperties};
+pub use reconcile::Recreate;

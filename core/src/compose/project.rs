@@ -20,12 +20,19 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Project(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     model: Model,
     folder: PathBuf,
     files: Vec<PathBuf>,
     warnings: Vec<Diagnostic>,
+    variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Inner {
+    /// The variables stay out: they may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Project").field("name", &self.model.name).field("folder", &self.folder).field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// What a [`Project`] shows without a call.
@@ -100,6 +107,11 @@ impl Project {
         &self.0.model.name
     }
 
+    /// The value of a variable that the project was loaded with.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.0.variables.get(name).cloned()
+    }
+
     /// The model itself.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -167,8 +179,8 @@ fn double_dollars(value: &mut Value) {
 
 async fn blocking(work: impl FnOnce() -> Result<Loaded> + Send + 'static) -> Result<Project> {
     let loaded = tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(e.to_string()))??;
-    let Loaded { model, folder, files, warnings } = loaded;
-    Ok(Project(Arc::new(Inner { model, folder, files, warnings })))
+    let Loaded { model, folder, files, warnings, variables } = loaded;
+    Ok(Project(Arc::new(Inner { model, folder, files, warnings, variables })))
 }
 
 impl Handle for Project {

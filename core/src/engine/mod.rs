@@ -45,6 +45,7 @@ use crate::{
     transport::Endpoint,
 };
 pub(crate) use client::{Client, Req};
+pub(crate) use spec::restart_policy;
 
 /// A Docker engine. Cheap to clone, safe to use from many tasks; its connections are reused and closed with the last clone.
 #[derive(Debug, Clone)]

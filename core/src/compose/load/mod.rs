@@ -86,6 +86,8 @@ pub(crate) struct Loaded {
     pub(crate) folder: PathBuf,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) warnings: Vec<Diagnostic>,
+    /// Variables that secrets and configs are made of, and no others.
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 pub(crate) fn join(path: &str, name: &str) -> String {
@@ -280,5 +282,7 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     if !problems.errors.is_empty() {
         return fail(problems);
     }
-    Ok(Loaded { model, folder: found.folder, files: found.files, warnings: problems.warnings })
+    let named = model.secrets.values().chain(model.configs.values()).map(|o| &o.environment);
+    let variables = named.filter_map(|n| Some((n.clone(), found.env.get(n)?.clone()))).collect();
+    Ok(Loaded { model, variables, folder: found.folder, files: found.files, warnings: problems.warnings })
 }
