@@ -3,7 +3,7 @@
 //! dockerkit makes machines, puts Docker Engine on them, joins them into a swarm, and deploys Compose apps on one
 //! engine or across the cluster, and watches them: in process, typed, asynchronous, with no CLI behind it.
 //!
-//! ```ignore
+//! ```no_run
 //! # async fn demo() -> dockerkit::Result<()> {
 //! use dockerkit::{App, Engine, Project};
 //! let engine = Engine::connect("ssh://deploy@10.0.0.5").await?;
@@ -16,19 +16,15 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
-pub mod cluster;
 pub mod compose;
 pub mod engine;
 pub mod error;
-pub mod machine;
-pub mod monitor;
 pub mod plan;
 pub mod progress;
 mod secret;
 pub mod stream;
 #[doc(hidden)]
 pub mod surface;
-pub mod swarm;
 pub mod transport;
 pub mod units;
 

@@ -71,7 +71,6 @@ pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
     http: PerProcess<Http>,
-    connector: Arc<dyn Connector>,
     endpoint: String,
     version: OnceLock<ApiVersion>,
     timeout: Duration,
@@ -211,12 +210,6 @@ impl Req {
         self.timeout = Some(None);
         self
     }
-
-    /// The answer must begin within `limit`.
-    pub(crate) fn within(mut self, limit: Duration) -> Self {
-        self.timeout = Some(Some(limit));
-        self
-    }
 }
 
 impl Client {
@@ -233,11 +226,7 @@ impl Client {
         if let Some(version) = version {
             cell.set(version).ok();
         }
-        Self(Arc::new(Inner { http, connector, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)) }))
-    }
-
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.0.endpoint
+        Self(Arc::new(Inner { http, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)) }))
     }
 
     /// The version that calls are made with, once it is known.
@@ -264,16 +253,6 @@ impl Client {
         }
         self.0.version.set(offered.min(MAX_API)).ok();
         Ok(self.0.version.get().copied().unwrap_or(MIN_API))
-    }
-
-    /// Fails with `unsupported` when the engine's API is older than `need`.
-    pub(crate) async fn require(&self, need: ApiVersion, what: &str) -> Result<()> {
-        let have = self.version().await?;
-        if have >= need {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported, format!("{what} needs API {need}, and the engine speaks {have}"))
-            .hint("upgrade the engine, or leave the option out"))
     }
 
     /// bollard over the same pool.
@@ -413,11 +392,6 @@ impl Client {
                 .source(e)
         });
         error.with("endpoint", &*self.0.endpoint)
-    }
-
-    /// The connector, for what needs a stream of its own.
-    pub(crate) fn connector(&self) -> Arc<dyn Connector> {
-        self.0.connector.clone()
     }
 }
 

@@ -255,6 +255,8 @@ impl<T: Serialize + Send> NextBatch for Batches<T> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::Stream;
+
     use super::*;
 
     fn batches(stream: impl Stream<Item = Result<u32>> + Send + 'static) -> Batches<u32> {

@@ -10,9 +10,6 @@ pub(super) fn classes() -> &'static [Box<dyn ErasedClass>] {
         let mut all = Vec::new();
         all.extend(crate::engine::surface::classes());
         all.extend(crate::compose::surface::classes());
-        all.extend(crate::machine::surface::classes());
-        all.extend(crate::swarm::surface::classes());
-        all.extend(crate::cluster::surface::classes());
         all
     })
 }

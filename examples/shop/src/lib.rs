@@ -77,14 +77,19 @@ fn resolve(host: &str) -> Result<IpAddr> {
     socket.send_to(&query, (server, 53))?;
     let mut reply = [0; 512];
     let size = socket.recv(&mut reply)?;
-    // The answer repeats the question; each record then is a name of two bytes, type, class, life, length and data.
+    // The answer repeats the question; each record is a name, then type, class, life, length and data.
     let mut at = query.len();
-    while at + 12 <= size {
-        let (kind, length) = (reply[at + 3], usize::from(reply[at + 11]));
-        if kind == 1 && length == 4 && at + 16 <= size {
-            return Ok(Ipv4Addr::new(reply[at + 12], reply[at + 13], reply[at + 14], reply[at + 15]).into());
+    while at < size {
+        while reply[at] != 0 && reply[at] < 0xc0 {
+            at += 1 + usize::from(reply[at]);
         }
-        at += 12 + length;
+        at += if reply[at] == 0 { 1 } else { 2 };
+        let (kind, length) = (reply[at + 1], usize::from(reply[at + 9]));
+        at += 10;
+        if kind == 1 && length == 4 {
+            return Ok(Ipv4Addr::new(reply[at], reply[at + 1], reply[at + 2], reply[at + 3]).into());
+        }
+        at += length;
     }
     Err(Error::other(format!("no address for {host}")))
 }

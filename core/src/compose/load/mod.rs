@@ -1,15 +1,15 @@
 //! Loading a project, phase by phase, in this order:
 //!
-//! 1. [`discover`]: which files, which folder, which variables, which name
-//! 2. [`yaml`]: text to a tree with places; scalars as go-yaml reads them
-//! 3. [`interpolate`]: variables
-//! 4. [`form`] with [`attributes`] and [`short`]: every attribute is checked and made canonical
-//! 5. [`extends`]
-//! 6. [`paths`]: relative paths become absolute
-//! 7. `include`, and [`merge`]: one file over another
-//! 8. [`normalize`]: defaults, implicit networks and dependencies, names
-//! 9. [`select`]: profiles; undefined references and cycles
-//! 10. [`environment_files`]: files of variables and labels are folded in
+//! 1. `discover`: which files, which folder, which variables, which name
+//! 2. `yaml`: text to a tree with places; scalars as go-yaml reads them
+//! 3. `interpolate`: variables
+//! 4. `form` with `attributes` and `short`: every attribute is checked and made canonical
+//! 5. `extends`
+//! 6. `paths`: relative paths become absolute
+//! 7. `include`, and `merge`: one file over another
+//! 8. `normalize`: defaults, implicit networks and dependencies, names
+//! 9. `select`: profiles; undefined references and cycles
+//! 10. `environment_files`: files of variables and labels are folded in
 //!
 //! All problems of a project are gathered and reported at once.
 
@@ -149,7 +149,7 @@ impl Loader<'_> {
         let documents = match yaml::parse(name, text) {
             Ok(documents) => documents,
             Err(d) => {
-                problems.errors.push(d);
+                problems.errors.push(*d);
                 return None;
             }
         };

@@ -225,27 +225,27 @@ enum Frame {
 }
 
 /// Reads all documents of a file.
-pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Box<Diagnostic>> {
     let mut reader = Reader { file: Rc::from(file), anchors: HashMap::new(), nodes: 0 };
     if let Some(at) = text.find('\0') {
         let before = text.get(..at).unwrap_or_default();
         let line = before.matches('\n').count() as u32 + 1;
-        return Err(reader.place(line, 1).diagnostic("", "the file holds a NUL character"));
+        return Err(Box::new(reader.place(line, 1).diagnostic("", "the file holds a NUL character")));
     }
     let mut documents = Vec::new();
     let mut stack: Vec<Frame> = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|e| {
             let marker = e.marker();
-            reader.place(marker.line() as u32, marker.col() as u32 + 1).diagnostic("", format!("this is not YAML: {}", e.info()))
+            Box::new(reader.place(marker.line() as u32, marker.col() as u32 + 1).diagnostic("", format!("this is not YAML: {}", e.info())))
         })?;
         let place = reader.place(span.start.line() as u32, span.start.col() as u32 + 1);
         if stack.len() > DEPTH {
-            return Err(place.diagnostic("", format!("the file is nested deeper than {DEPTH}")));
+            return Err(Box::new(place.diagnostic("", format!("the file is nested deeper than {DEPTH}"))));
         }
         reader.nodes += 1;
         if reader.nodes > NODES {
-            return Err(place.diagnostic("", "the file is too large when its aliases are written out"));
+            return Err(Box::new(place.diagnostic("", "the file is too large when its aliases are written out")));
         }
         let done = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -276,11 +276,11 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
             },
             Event::Alias(anchor) => {
                 let Some((node, size)) = reader.anchors.get(&anchor) else {
-                    return Err(place.diagnostic("", "the alias stands inside of its own anchor, or before it"));
+                    return Err(Box::new(place.diagnostic("", "the alias stands inside of its own anchor, or before it")));
                 };
                 reader.nodes += size;
                 if reader.nodes > NODES {
-                    return Err(place.diagnostic("", "the file is too large when its aliases are written out"));
+                    return Err(Box::new(place.diagnostic("", "the file is too large when its aliases are written out")));
                 }
                 let node = node.clone();
                 let from = reader.nodes;
@@ -303,7 +303,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
             Some(Frame::Map { node: map, key, merges, .. }) => match key.take() {
                 None => {
                     let Some(name) = node.scalar_text() else {
-                        return Err(node.place.diagnostic("", "a key must be a text, and this is a list or a mapping"));
+                        return Err(Box::new(node.place.diagnostic("", "a key must be a text, and this is a list or a mapping")));
                     };
                     *key = Some(Key { name, place: node.place });
                 }
@@ -312,7 +312,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
                     if let Yaml::Map(entries) = &mut map.value {
                         if let Some((first, _)) = entries.iter().find(|(e, _)| e.name == k.name) {
                             let message = format!("the key `{}` stands here a second time; first in line {}", crate::error::escape(&k.name), first.place.line);
-                            return Err(k.place.diagnostic("", message));
+                            return Err(Box::new(k.place.diagnostic("", message)));
                         }
                         entries.push((k, node));
                     }
@@ -338,16 +338,16 @@ fn mark(tag: Option<&YamlTag>) -> Mark {
 }
 
 /// `<<`: entries of the mappings that are named, where the mapping itself has none; the first one wins.
-fn apply_merges(node: &mut Node, merges: Vec<Node>) -> Result<(), Diagnostic> {
+fn apply_merges(node: &mut Node, merges: Vec<Node>) -> Result<(), Box<Diagnostic>> {
     for merge in merges {
         let sources = match merge.value {
             Yaml::Map(_) => vec![merge],
             Yaml::List(list) => list,
-            _ => return Err(merge.place.diagnostic("", "`<<` needs a mapping or a list of mappings")),
+            _ => return Err(Box::new(merge.place.diagnostic("", "`<<` needs a mapping or a list of mappings"))),
         };
         for source in sources {
             let Yaml::Map(entries) = source.value else {
-                return Err(source.place.diagnostic("", "`<<` needs a mapping or a list of mappings"));
+                return Err(Box::new(source.place.diagnostic("", "`<<` needs a mapping or a list of mappings")));
             };
             if let Yaml::Map(own) = &mut node.value {
                 for (key, value) in entries {

@@ -1,6 +1,6 @@
-//! SSH: one actor owns a session, many channels; host keys are always checked.
+//! SSH endpoints: how they are described. This version does not open them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,6 @@ use super::{Connector, Endpoint};
 use crate::{
     call::options,
     error::{Error, ErrorKind, Result},
-    secret::Secret,
-    units::Seconds,
 };
 
 /// How the key of a host is checked. There is no way to switch the check off, and a changed key is always refused.
@@ -26,13 +24,17 @@ pub enum HostKey {
 options! {
     /// How to log in to a host.
     pub struct SshOptions {
-        /// The user; default: the configuration's, else the current one.
+        /// The user; default: the address's, else the current one.
         pub user: Option<String>,
-        /// The port; default: the configuration's, else 22.
+        /// The port; default: the address's, else 22.
         pub port: Option<u16>,
+        /// How the host's key is checked.
+        pub host_key: HostKey,
     }
 }
 
-pub(crate) fn connector(_endpoint: &Endpoint, _options: SshOptions) -> Result<Arc<dyn Connector>> {
-    Err(Error::new(ErrorKind::Unsupported, "ssh"))
+/// The connector of an SSH endpoint.
+pub(crate) fn connector(endpoint: &Endpoint, _options: SshOptions) -> Result<Arc<dyn Connector>> {
+    Err(Error::new(ErrorKind::Unsupported, format!("this version cannot reach {endpoint}: SSH is not in it"))
+        .hint("forward the engine's socket, as with `ssh -L /tmp/engine.sock:/var/run/docker.sock host`, and connect to that"))
 }

@@ -1,0 +1,169 @@
+//! Compose apps on a real engine: the one that `DOCKERKIT_LAB_ENGINE` names, with the image `DOCKERKIT_LAB_IMAGE`.
+
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use dockerkit::{App, Engine, ErrorKind, Project};
+
+fn variable(name: &str) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "the lab is found through variables")]
+    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
+    if value.is_none() {
+        #[allow(clippy::print_stdout, reason = "a skip says why")]
+        {
+            println!("SKIP {}: {name} is not set", std::thread::current().name().unwrap_or_default());
+        }
+    }
+    value
+}
+
+/// The engine, an image and a project's name that no other test has.
+async fn lab() -> Option<(Engine, String, String)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let (endpoint, image) = (variable("DOCKERKIT_LAB_ENGINE")?, variable("DOCKERKIT_LAB_IMAGE")?);
+    let name = format!("dk-app-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    Some((Engine::connect(endpoint).await.unwrap(), image, name))
+}
+
+async fn project(name: &str, text: &str) -> Project {
+    Project::parse(text).name(name).await.unwrap()
+}
+
+fn two(image: &str, extra: &str) -> String {
+    format!(
+        "services:
+  api:
+    image: {image}
+    command: sh -c 'echo api is here; exec sleep 1000'
+    stop_grace_period: 0s
+    volumes: ['data:/data']
+    healthcheck: {{test: ['CMD', 'true'], interval: 1s}}
+  web:
+    image: {image}
+    command: sleep 1000
+    stop_grace_period: 0s
+    depends_on: {{api: {{condition: service_healthy}}}}
+{extra}
+volumes: {{data: {{}}}}
+"
+    )
+}
+
+async fn ids(app: &App) -> Vec<(String, String)> {
+    app.ps().all(true).await.unwrap().iter().map(|c| (c.name().to_owned(), c.id().to_owned())).collect()
+}
+
+async fn nothing_is_left(engine: &Engine, name: &str) {
+    let filter = || [("label".to_owned(), vec![format!("com.docker.compose.project={name}")])].into();
+    assert!(engine.containers().list().all(true).with(|o| o.filters = filter()).await.unwrap().is_empty());
+    assert!(engine.networks().list().with(|o| o.filters = filter()).await.unwrap().is_empty());
+    assert!(engine.volumes().list().with(|o| o.filters = filter()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn up_twice_then_a_change_then_down() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let app = App::new(&engine, &project(&name, &two(&image, "")).await);
+    let plan = app.plan().await.unwrap();
+    assert_eq!(plan.steps.len(), 6, "{plan}");
+    app.apply(plan.clone()).await.unwrap();
+    assert!(app.plan().await.unwrap().is_empty);
+    assert_eq!(app.apply(plan).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let before = ids(&app).await;
+    assert!(app.up().wait(true).await.unwrap().done.is_empty());
+    assert_eq!(ids(&app).await, before);
+
+    let changed = App::new(&engine, &project(&name, &two(&image, "    environment: {A: b}")).await);
+    let report = changed.up().await.unwrap();
+    assert_eq!(report.done, [format!("recreate container {name}-web-1"), format!("start container {name}-web-1")]);
+    let after = ids(&changed).await;
+    assert_eq!(after[0], before[0]);
+    assert_ne!(after[1], before[1]);
+
+    let output = changed.exec("web", ["sh", "-c", "echo $A; echo err >&2; exit 3"]).await.unwrap();
+    assert_eq!((output.exit_code, &*output.stdout.text(), &*output.stderr.text()), (3, "b\n", "err\n"));
+    let mut logs = changed.logs().services(["api"]).await.unwrap();
+    assert_eq!(&*logs.next().await.unwrap().unwrap().data.text(), "api is here\n");
+
+    App::named(&engine, &name).down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
+async fn an_up_that_is_dropped_anywhere_is_finished_by_the_next() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let old = App::new(&engine, &project(&name, &two(&image, "")).await);
+    let new = App::new(&engine, &project(&name, &two(&image, "    environment: {NEW: '1'}")).await);
+    for round in 0..12u64 {
+        let app = if round % 2 == 0 { &old } else { &new };
+        let cut = Duration::from_millis(30 * round);
+        drop(tokio::time::timeout(cut, app.up().into_future()).await);
+        app.up().wait(true).await.unwrap();
+        assert!(app.plan().await.unwrap().is_empty);
+        let names: Vec<String> = ids(app).await.into_iter().map(|(n, _)| n).collect();
+        assert_eq!(names, [format!("{name}-api-1"), format!("{name}-web-1")], "round {round}");
+    }
+    old.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
+async fn two_ups_at_once_both_succeed() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let app = App::new(&engine, &project(&name, &two(&image, "")).await);
+    let (a, b) = tokio::join!(app.up().into_future(), app.up().into_future());
+    a.unwrap();
+    b.unwrap();
+    assert!(app.plan().await.unwrap().is_empty);
+    app.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
+async fn scale_and_an_unhealthy_service() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let app = App::new(&engine, &project(&name, &two(&image, "")).await);
+    app.up().with(|o| drop(o.scale.insert("web".into(), 3))).await.unwrap();
+    assert_eq!(app.ps().await.unwrap().len(), 4);
+    app.up().await.unwrap();
+    assert_eq!(app.ps().await.unwrap().len(), 2);
+    app.down().volumes(true).await.unwrap();
+
+    let sick = two(&image, "").replace("['CMD', 'true'], interval: 1s", "['CMD-SHELL', 'echo not well; false'], interval: 1s, retries: 1");
+    let app = App::new(&engine, &project(&name, &sick).await);
+    let e = app.up().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unhealthy);
+    assert_eq!(e.context().get("health_output").map(String::as_str), Some("not well"));
+    app.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
+async fn docker_compose_takes_turns_with_us() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let Some(compose) = variable("DOCKERKIT_LAB_COMPOSE") else { return };
+    let folder = std::env::temp_dir().join(&name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("compose.yaml");
+    std::fs::write(&file, two(&image, "")).unwrap();
+    let app = App::new(&engine, &Project::load(file.clone()).await.unwrap());
+    app.up().await.unwrap();
+    let before = ids(&app).await;
+    #[allow(clippy::disallowed_methods, reason = "the peer is a program")]
+    let theirs = |words: &[&str]| {
+        let output = Command::new(&compose).arg("-f").arg(&file).args(words).env("DOCKER_HOST", engine.endpoint().to_string()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    theirs(&["up", "-d"]);
+    assert_eq!(ids(&app).await, before);
+    assert!(theirs(&["ls"]).contains(&name));
+    theirs(&["up", "-d", "--force-recreate"]);
+    assert!(app.plan().await.unwrap().is_empty);
+    app.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
