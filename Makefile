@@ -1,7 +1,8 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup test check gen bench clean
+.PHONY: help setup demo test check gen bench clean
 
 help:
+	@echo "make demo    set up what is missing and run the main job"
 	@echo "make test    set up what is missing and run all tests"
 	@echo "make check   format, lints, types, generated files"
 	@echo "make gen     write the generated files anew"
@@ -10,6 +11,9 @@ help:
 
 setup:
 	@tests/setup
+
+demo: setup
+	@tests/demo
 
 test: setup
 	@tests/run

@@ -3,7 +3,27 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "Info", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "RegistryAuth", "Resource", "SshOptions", "Status", "Subnet", "TlsOptions", "Ulimit", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "SshOptions", "Status", "Step", "Subnet", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+
+
+class AppLog(_Model):
+    """A part of the output of an app."""
+    __slots__ = ("service", "container", "stream", "data", )
+    _fields = ("service", "container", "stream", "data", )
+    _types = {"data": ("bytes", None)}
+
+
+class AppSummary(_Model):
+    """An app that an engine has."""
+    __slots__ = ("name", "states", "config_files", )
+    _fields = ("name", "states", "config_files", )
+
+
+class Change(_Model):
+    """One field that a step changes."""
+    __slots__ = ("path", "before", "after", )
+    _fields = ("path", "before", "after", )
+    _required = ("path", )
 
 
 class CommandOutput(_Model):
@@ -131,6 +151,17 @@ class Ping(_Model):
     _fields = ("api_version", "os", "builder", "swarm", )
 
 
+class Plan(_Model):
+    """The steps that lead from what is to what is wanted.
+
+    Applying a plan observes the world again and refuses, with `conflict`, when the steps would now be others.
+    """
+    __slots__ = ("title", "steps", "is_empty", "text", "options", )
+    _fields = ("title", "steps", "is_empty", "text", "options", )
+    _required = ("title", "steps", "is_empty", "text", )
+    _types = {"steps": ("list", "Step")}
+
+
 class Processes(_Model):
     """The processes of a container."""
     __slots__ = ("titles", "processes", )
@@ -166,12 +197,21 @@ class Resource(_Model):
     """What an event is about."""
     __slots__ = ("kind", "name", "parent", )
     _fields = ("kind", "name", "parent", )
+    _required = ("kind", "name", )
 
 
 class SshOptions(_Model):
     """How to log in to a host."""
-    __slots__ = ("user", "port", )
-    _fields = ("user", "port", )
+    __slots__ = ("user", "port", "host_key", )
+    _fields = ("user", "port", "host_key", )
+
+
+class Step(_Model):
+    """One atomic step of a plan."""
+    __slots__ = ("action", "resource", "cause", "changes", "after", )
+    _fields = ("action", "resource", "cause", "changes", "after", )
+    _required = ("action", "resource", "cause", )
+    _types = {"resource": "Resource", "changes": ("list", "Change")}
 
 
 class Subnet(_Model):
@@ -192,6 +232,12 @@ class Ulimit(_Model):
     _fields = ("name", "soft", "hard", )
 
 
+class UpReport(_Model):
+    """What an up did."""
+    __slots__ = ("project", "done", "orphans", )
+    _fields = ("project", "done", "orphans", )
+
+
 class Version(_Model):
     """The versions of an engine."""
     __slots__ = ("version", "api_version", "min_api_version", "os", "arch", "kernel_version", "raw", )
@@ -206,6 +252,18 @@ class Volume(_Model):
 
 # One of a few texts, which the stubs name.
 ErrorKind = str
+
+
+# One of a few texts, which the stubs name.
+HostKey = str
+
+
+# One of a few texts, which the stubs name.
+LoadPolicy = str
+
+
+# One of a few texts, which the stubs name.
+Recreate = str
 
 
 # One of a few texts, which the stubs name.

@@ -5,15 +5,64 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "Info", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "RegistryAuth", "Resource", "SshOptions", "Status", "Subnet", "TlsOptions", "Ulimit", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "SshOptions", "Status", "Step", "Subnet", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
 
 ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_exists", "conflict", "unauthorized", "forbidden", "untrusted", "unsupported", "unreachable", "timeout", "canceled", "command_failed", "engine", "not_converged", "unhealthy", "partial", "state_locked", "io", "internal"]
+
+HostKey = Literal["strict", "accept-new"]
+
+LoadPolicy = Literal["trusted", "untrusted"]
+
+Recreate = Literal["diverged", "force", "never"]
 
 Status = Literal["started", "progress", "done", "skipped", "failed"]
 
 class _Model:
     def to_dict(self) -> dict[str, Any]: ...
     def __contains__(self, name: object) -> bool: ...
+
+@final
+class AppLog(_Model):
+    """A part of the output of an app."""
+    @property
+    def service(self) -> str:
+        """The service."""
+    @property
+    def container(self) -> str:
+        """The container's name."""
+    @property
+    def stream(self) -> str:
+        """`stdout`, `stderr` or, for a terminal, `console`."""
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+
+@final
+class AppSummary(_Model):
+    """An app that an engine has."""
+    @property
+    def name(self) -> str:
+        """The project's name."""
+    @property
+    def states(self) -> dict[str, int]:
+        """How many of its containers are in which state."""
+    @property
+    def config_files(self) -> list[str]:
+        """Its Compose files, as they were named when it was brought up."""
+
+@final
+class Change(_Model):
+    """One field that a step changes."""
+    def __init__(self, path: str, *, before: str | None = None, after: str | None = None) -> None: ...
+    @property
+    def path(self) -> str:
+        """The field, such as `image` or `environment.TAG`."""
+    @property
+    def before(self) -> str | None:
+        """Its value now, absent where there is none. Values of secrets and variables are not shown."""
+    @property
+    def after(self) -> str | None:
+        """Its value afterwards."""
 
 @final
 class CommandOutput(_Model):
@@ -609,6 +658,29 @@ class Ping(_Model):
         """The swarm state of its node, such as `active/manager`, where the engine tells it."""
 
 @final
+class Plan(_Model):
+    """The steps that lead from what is to what is wanted.
+
+    Applying a plan observes the world again and refuses, with `conflict`, when the steps would now be others.
+    """
+    def __init__(self, title: str, steps: Iterable[Step | Mapping[str, Any]], is_empty: bool, text: str, *, options: object = None) -> None: ...
+    @property
+    def title(self) -> str:
+        """What is planned, such as `app shop: up`."""
+    @property
+    def steps(self) -> list[Step]:
+        """The steps; `after` holds positions in this list."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+    @property
+    def text(self) -> str:
+        """The plan as a table for a person."""
+    @property
+    def options(self) -> Any:
+        """The options that the plan was made with, for applying it."""
+
+@final
 class Processes(_Model):
     """The processes of a container."""
     @property
@@ -677,6 +749,7 @@ class RegistryAuth(_Model):
 @final
 class Resource(_Model):
     """What an event is about."""
+    def __init__(self, kind: str, name: str, *, parent: str | None = None) -> None: ...
     @property
     def kind(self) -> str:
         """The kind, such as `container`, `network`, `image`, `service`, `node`, `machine`."""
@@ -690,13 +763,36 @@ class Resource(_Model):
 @final
 class SshOptions(_Model):
     """How to log in to a host."""
-    def __init__(self, *, user: str | None = None, port: int | None = None) -> None: ...
+    def __init__(self, *, user: str | None = None, port: int | None = None, host_key: HostKey | None = None) -> None: ...
     @property
     def user(self) -> str | None:
-        """The user; default: the configuration's, else the current one."""
+        """The user; default: the address's, else the current one."""
     @property
     def port(self) -> int | None:
-        """The port; default: the configuration's, else 22."""
+        """The port; default: the address's, else 22."""
+    @property
+    def host_key(self) -> HostKey | None:
+        """How the host's key is checked."""
+
+@final
+class Step(_Model):
+    """One atomic step of a plan."""
+    def __init__(self, action: str, resource: Resource | Mapping[str, Any], cause: str, *, changes: Iterable[Change | Mapping[str, Any]] | None = None, after: Iterable[int] | None = None) -> None: ...
+    @property
+    def action(self) -> str:
+        """The verb: `create`, `start`, `update`, `recreate`, `remove` and the like."""
+    @property
+    def resource(self) -> Resource:
+        """What it acts on."""
+    @property
+    def cause(self) -> str:
+        """Why it is needed."""
+    @property
+    def changes(self) -> list[Change] | None:
+        """What it changes, field by field."""
+    @property
+    def after(self) -> list[int] | None:
+        """Positions in the plan of the steps that must be done before."""
 
 @final
 class Subnet(_Model):
@@ -754,6 +850,19 @@ class Ulimit(_Model):
     @property
     def hard(self) -> int | None:
         """The hard limit."""
+
+@final
+class UpReport(_Model):
+    """What an up did."""
+    @property
+    def project(self) -> str:
+        """The project's name."""
+    @property
+    def done(self) -> list[str]:
+        """What was done, as `create container shop-web-1`."""
+    @property
+    def orphans(self) -> list[str]:
+        """Containers of services that the project does not know."""
 
 @final
 class Version(_Model):

@@ -4,7 +4,7 @@
 from ._runtime import Group as _Group, many as _many
 from ._blocking import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Stream"]
 
 
 class EngineContainers(_Group):
@@ -992,3 +992,333 @@ class Session(_Closing):
         `unreachable` when the connection is lost.
         """
         return _call(__name__, "Session", "wait", self, {}, options, None)
+
+
+class Project(_Closing):
+    """A Compose project. Cheap to clone."""
+    __slots__ = ()
+    _class = "Project"
+    _types = {"warnings": ("list", "Diagnostic")}
+
+    @property
+    def name(self):
+        """Its name."""
+        return self._properties.get("name")
+
+    @property
+    def services(self):
+        """The names of its active services."""
+        return self._properties.get("services")
+
+    @property
+    def folder(self):
+        """Its folder."""
+        return self._properties.get("folder")
+
+    @property
+    def files(self):
+        """Its files."""
+        return self._properties.get("files")
+
+    @property
+    def warnings(self):
+        """What is worth a word, with places."""
+        return self._properties.get("warnings")
+
+    @staticmethod
+    def load(*files, **options):
+        """Loads a project from Compose files, each laid over the one before.
+
+        Without files, `COMPOSE_FILE` names them, else the usual names are looked for here and above, with their overrides.
+        All that is wrong is reported at once, with file, line and column.
+
+        Errors:
+        `not_found` for a missing file, `invalid_compose` with diagnostics, `forbidden` for a file that the policy does not allow.
+
+        Arguments:
+            project_dir: The project folder; default: that of the first file.
+            env_files: Files of variables in place of `.env`.
+            env: Variables that go before those of the process and of files.
+            clear_env: Leaves the variables of this process out.
+            profiles: Active profiles; `*` is all.
+            name: The project's name in place of the file's.
+            policy: What files may reach; default: `trusted`.
+        """
+        return _call(__name__, "Project", "load", None, {"files": _many(files)}, options, ("handle", "Project"))
+
+    @staticmethod
+    def parse(text, **options):
+        """Loads a project from a text.
+
+        Errors:
+        `invalid_compose` with diagnostics.
+
+        Arguments:
+            project_dir: The project folder; default: that of the first file.
+            env_files: Files of variables in place of `.env`.
+            env: Variables that go before those of the process and of files.
+            clear_env: Leaves the variables of this process out.
+            profiles: Active profiles; `*` is all.
+            name: The project's name in place of the file's.
+            policy: What files may reach; default: `trusted`.
+        """
+        return _call(__name__, "Project", "parse", None, {"text": text}, options, ("handle", "Project"))
+
+    def config(self, **options):
+        """The model as docker compose prints it with `config --format json`, with `$` as it is.
+
+        Errors:
+        None that a caller can cause.
+        """
+        return _call(__name__, "Project", "config", self, {}, options, None)
+
+    def to_json(self, **options):
+        """The model as JSON text, with every `$` doubled, so that it can be loaded again.
+
+        Errors:
+        None that a caller can cause.
+        """
+        return _call(__name__, "Project", "to_json", self, {}, options, None)
+
+    def hashes(self, **options):
+        """docker compose's hash of every service, as `config --hash '*'` prints them.
+
+        Errors:
+        None that a caller can cause.
+        """
+        return _call(__name__, "Project", "hashes", self, {}, options, None)
+
+
+class App(_Closing):
+    """A Compose project on one engine. Cheap to clone."""
+    __slots__ = ()
+    _class = "App"
+
+    def __init__(self, engine=None, project=None, **options):
+        """The app of `project` on `engine`. Nothing is done yet.
+
+        Arguments:
+            engine: The engine.
+            project: The project.
+            name: The project's name, for an app that is known by its labels alone.
+        """
+        from . import _sync
+        self._construct({"engine": engine, "project": project}, options, _sync)
+
+    @property
+    def name(self):
+        """The project's name."""
+        return self._properties.get("name")
+
+    @property
+    def services(self):
+        """The names of its services, where the project is known and not only its name."""
+        return self._properties.get("services")
+
+    @staticmethod
+    def list(engine, **options):
+        """The apps that an engine has, docker compose's too.
+
+        Errors:
+        `unreachable`, `timeout`.
+        """
+        return _call(__name__, "App", "list", None, {"engine": engine}, options, ("list", "AppSummary"))
+
+    def plan(self, **options):
+        """What `App.up` with the same options would do.
+
+        Errors:
+        `not_found` for an unknown service or a missing external network or volume, `conflict` for a network of the same
+        name that belongs to something else.
+
+        Arguments:
+            services: Only these services and what they need; default: all.
+            build: Builds images although they are there.
+            pull: Pulls images although they are there.
+            recreate: When containers are replaced; default: when they differ.
+            remove_orphans: Removes containers of services that the project does not know.
+            scale: How many containers of a service, by service.
+            no_start: Makes containers and does not start them.
+            wait: Waits until all services run, and are healthy where they have a health check.
+            timeout: How long waits for other services and for health may take; default 5 min.
+            stop_timeout: How long containers that are replaced may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "plan", self, {}, options, "Plan")
+
+    def apply(self, plan, **options):
+        """Does what a plan says, if the engine is still as it was when the plan was made.
+
+        Errors:
+        `conflict` when the plan would now be another; else those of `App.up`.
+        """
+        return _call(__name__, "App", "apply", self, {"plan": plan}, options, "UpReport")
+
+    def up(self, **options):
+        """Brings the app up: makes what is missing, replaces what differs, starts what does not run.
+
+        A second call changes nothing. What belongs to the project is known by docker compose's labels, so the two can
+        take turns.
+
+        Errors:
+        Those of `App.plan`; `unhealthy` when a service that is waited for is not healthy, `timeout`, and what the
+        engine says of a container that cannot be made or started.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            services: Only these services and what they need; default: all.
+            build: Builds images although they are there.
+            pull: Pulls images although they are there.
+            recreate: When containers are replaced; default: when they differ.
+            remove_orphans: Removes containers of services that the project does not know.
+            scale: How many containers of a service, by service.
+            no_start: Makes containers and does not start them.
+            wait: Waits until all services run, and are healthy where they have a health check.
+            timeout: How long waits for other services and for health may take; default 5 min.
+            stop_timeout: How long containers that are replaced may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "up", self, {}, options, "UpReport")
+
+    def down(self, **options):
+        """Stops and removes the app's containers and networks. What is gone already is fine.
+
+        Errors:
+        `forbidden` when something else is in one of its networks.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            volumes: Named volumes of the project too.
+            remove_orphans: Containers of services that the project does not know too; an app that is known by its name alone removes all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "down", self, {}, options, None)
+
+    def ps(self, **options):
+        """The app's containers.
+
+        Errors:
+        `unreachable`, `timeout`.
+
+        Arguments:
+            all: Stopped containers too.
+        """
+        return _call(__name__, "App", "ps", self, {}, options, ("list", ("handle", "Container")))
+
+    def logs(self, **options):
+        """The output of the app's containers, as it comes from all of them.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            until: Only output before this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each container.
+            timestamps: Puts the time before each line.
+        """
+        return _call(__name__, "App", "logs", self, {}, options, ("stream", "AppLog"))
+
+    def start(self, **options):
+        """Starts containers that are there, those that others need first.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "start", self, {}, options, None)
+
+    def stop(self, **options):
+        """Stops containers, those that others need last.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "stop", self, {}, options, None)
+
+    def restart(self, **options):
+        """Stops containers and starts them again.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "restart", self, {}, options, None)
+
+    def kill(self, **options):
+        """Sends running containers a signal.
+
+        Errors:
+        `conflict` when one does not run, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            signal: The signal; default `SIGKILL`.
+        """
+        return _call(__name__, "App", "kill", self, {}, options, None)
+
+    def pause(self, **options):
+        """Freezes containers.
+
+        Errors:
+        `conflict` when one does not run, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "pause", self, {}, options, None)
+
+    def unpause(self, **options):
+        """Lets frozen containers run on.
+
+        Errors:
+        `conflict` when one is not paused, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "unpause", self, {}, options, None)
+
+    def exec(self, service, command=None, **options):
+        """Runs a command in a container of a service, its first one. An exit code other than 0 is a result, not an error.
+
+        Errors:
+        `not_found`, `conflict` when the container does not run.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+        return _call(__name__, "App", "exec", self, {"service": service, "command": command}, options, "CommandOutput")
+
+    def build(self, **options):
+        """Builds the images of services that have a build.
+
+        Errors:
+        `command_failed` when an instruction fails, `not_found`, `invalid_input`.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+        return _call(__name__, "App", "build", self, {}, options, None)

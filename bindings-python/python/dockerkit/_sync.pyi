@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from ._models import *
 
-__all__ = ["Engine", "Container", "Session", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Stream"]
 
 _T = TypeVar("_T")
 
@@ -1351,6 +1351,419 @@ class Session:
 
         Errors:
         `unreachable` when the connection is lost.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Project:
+    """A Compose project. Cheap to clone."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def services(self) -> list[str]:
+        """The names of its active services."""
+    @property
+    def folder(self) -> str:
+        """Its folder."""
+    @property
+    def files(self) -> list[str]:
+        """Its files."""
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """What is worth a word, with places."""
+    @staticmethod
+    def load(
+        *files: str | PathLike[str] | Iterable[str | PathLike[str]],
+        project_dir: str | PathLike[str] | None = None,
+        env_files: Iterable[str | PathLike[str]] | None = None,
+        env: Mapping[str, str] | None = None,
+        clear_env: bool = False,
+        profiles: Iterable[str] | None = None,
+        name: str | None = None,
+        policy: LoadPolicy = "trusted",
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Project:
+        """Loads a project from Compose files, each laid over the one before.
+
+        Without files, `COMPOSE_FILE` names them, else the usual names are looked for here and above, with their overrides.
+        All that is wrong is reported at once, with file, line and column.
+
+        Errors:
+        `not_found` for a missing file, `invalid_compose` with diagnostics, `forbidden` for a file that the policy does not allow.
+
+        Arguments:
+            project_dir: The project folder; default: that of the first file.
+            env_files: Files of variables in place of `.env`.
+            env: Variables that go before those of the process and of files.
+            clear_env: Leaves the variables of this process out.
+            profiles: Active profiles; `*` is all.
+            name: The project's name in place of the file's.
+            policy: What files may reach; default: `trusted`.
+        """
+    @staticmethod
+    def parse(
+        text: str,
+        *,
+        project_dir: str | PathLike[str] | None = None,
+        env_files: Iterable[str | PathLike[str]] | None = None,
+        env: Mapping[str, str] | None = None,
+        clear_env: bool = False,
+        profiles: Iterable[str] | None = None,
+        name: str | None = None,
+        policy: LoadPolicy = "trusted",
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Project:
+        """Loads a project from a text.
+
+        Errors:
+        `invalid_compose` with diagnostics.
+
+        Arguments:
+            project_dir: The project folder; default: that of the first file.
+            env_files: Files of variables in place of `.env`.
+            env: Variables that go before those of the process and of files.
+            clear_env: Leaves the variables of this process out.
+            profiles: Active profiles; `*` is all.
+            name: The project's name in place of the file's.
+            policy: What files may reach; default: `trusted`.
+        """
+    def config(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
+        """The model as docker compose prints it with `config --format json`, with `$` as it is.
+
+        Errors:
+        None that a caller can cause.
+        """
+    def to_json(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
+        """The model as JSON text, with every `$` doubled, so that it can be loaded again.
+
+        Errors:
+        None that a caller can cause.
+        """
+    def hashes(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> dict[str, str]:
+        """docker compose's hash of every service, as `config --hash '*'` prints them.
+
+        Errors:
+        None that a caller can cause.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class App:
+    """A Compose project on one engine. Cheap to clone."""
+    def __init__(self, engine: Engine | None = None, project: Project | None = None, *, name: str | None = None) -> None: ...
+    @property
+    def name(self) -> str:
+        """The project's name."""
+    @property
+    def services(self) -> list[str]:
+        """The names of its services, where the project is known and not only its name."""
+    @staticmethod
+    def list(engine: Engine, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> builtins.list[AppSummary]:
+        """The apps that an engine has, docker compose's too.
+
+        Errors:
+        `unreachable`, `timeout`.
+        """
+    def plan(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        build: bool = False,
+        pull: bool = False,
+        recreate: Recreate = "diverged",
+        remove_orphans: bool = False,
+        scale: Mapping[str, int] | None = None,
+        no_start: bool = False,
+        wait: bool = False,
+        timeout: float | timedelta | str | None = None,
+        stop_timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plan:
+        """What `App.up` with the same options would do.
+
+        Errors:
+        `not_found` for an unknown service or a missing external network or volume, `conflict` for a network of the same
+        name that belongs to something else.
+
+        Arguments:
+            services: Only these services and what they need; default: all.
+            build: Builds images although they are there.
+            pull: Pulls images although they are there.
+            recreate: When containers are replaced; default: when they differ.
+            remove_orphans: Removes containers of services that the project does not know.
+            scale: How many containers of a service, by service.
+            no_start: Makes containers and does not start them.
+            wait: Waits until all services run, and are healthy where they have a health check.
+            timeout: How long waits for other services and for health may take; default 5 min.
+            stop_timeout: How long containers that are replaced may take to stop; default: their own.
+        """
+    def apply(
+        self,
+        plan: Plan | Mapping[str, Any],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> UpReport:
+        """Does what a plan says, if the engine is still as it was when the plan was made.
+
+        Errors:
+        `conflict` when the plan would now be another; else those of `App.up`.
+        """
+    def up(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        build: bool = False,
+        pull: bool = False,
+        recreate: Recreate = "diverged",
+        remove_orphans: bool = False,
+        scale: Mapping[str, int] | None = None,
+        no_start: bool = False,
+        wait: bool = False,
+        timeout: float | timedelta | str | None = None,
+        stop_timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> UpReport:
+        """Brings the app up: makes what is missing, replaces what differs, starts what does not run.
+
+        A second call changes nothing. What belongs to the project is known by docker compose's labels, so the two can
+        take turns.
+
+        Errors:
+        Those of `App.plan`; `unhealthy` when a service that is waited for is not healthy, `timeout`, and what the
+        engine says of a container that cannot be made or started.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            services: Only these services and what they need; default: all.
+            build: Builds images although they are there.
+            pull: Pulls images although they are there.
+            recreate: When containers are replaced; default: when they differ.
+            remove_orphans: Removes containers of services that the project does not know.
+            scale: How many containers of a service, by service.
+            no_start: Makes containers and does not start them.
+            wait: Waits until all services run, and are healthy where they have a health check.
+            timeout: How long waits for other services and for health may take; default 5 min.
+            stop_timeout: How long containers that are replaced may take to stop; default: their own.
+        """
+    def down(
+        self,
+        *,
+        volumes: bool = False,
+        remove_orphans: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Stops and removes the app's containers and networks. What is gone already is fine.
+
+        Errors:
+        `forbidden` when something else is in one of its networks.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            volumes: Named volumes of the project too.
+            remove_orphans: Containers of services that the project does not know too; an app that is known by its name alone removes all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def ps(
+        self,
+        *,
+        all: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Container]:
+        """The app's containers.
+
+        Errors:
+        `unreachable`, `timeout`.
+
+        Arguments:
+            all: Stopped containers too.
+        """
+    def logs(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        follow: bool = False,
+        since: str | None = None,
+        until: str | None = None,
+        tail: int | None = None,
+        timestamps: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stream[AppLog]:
+        """The output of the app's containers, as it comes from all of them.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            until: Only output before this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each container.
+            timestamps: Puts the time before each line.
+        """
+    def start(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Starts containers that are there, those that others need first.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def stop(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Stops containers, those that others need last.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def restart(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Stops containers and starts them again.
+
+        Errors:
+        `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def kill(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        signal: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Sends running containers a signal.
+
+        Errors:
+        `conflict` when one does not run, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            signal: The signal; default `SIGKILL`.
+        """
+    def pause(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Freezes containers.
+
+        Errors:
+        `conflict` when one does not run, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def unpause(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Lets frozen containers run on.
+
+        Errors:
+        `conflict` when one is not paused, `not_found` for an unknown service.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
+        """
+    def exec(
+        self,
+        service: str,
+        command: Iterable[str] | str | None = None,
+        *,
+        user: str | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+        stdin: bytes | bytearray | memoryview | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> CommandOutput:
+        """Runs a command in a container of a service, its first one. An exit code other than 0 is a result, not an error.
+
+        Errors:
+        `not_found`, `conflict` when the container does not run.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+    def build(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Builds the images of services that have a build.
+
+        Errors:
+        `command_failed` when an instruction fails, `not_found`, `invalid_input`.
+
+        Arguments:
+            services: Only these services; default: all.
+            timeout: How long containers may take to stop; default: their own.
         """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

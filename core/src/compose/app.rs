@@ -205,8 +205,9 @@ impl App {
             match super::apply::run(self, &found, &o, &cx, &mut report).await {
                 Ok(()) => break,
                 // Another writer was faster with the same name: look again and go on from there.
-                Err(e) if e.kind() == ErrorKind::AlreadyExists && tries < 3 => {
+                Err(e) if (e.kind() == ErrorKind::AlreadyExists || e.message().contains("is ambiguous")) && tries < 5 => {
                     tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(100 * tries)).await;
                     wanted.recreate = Recreate::Diverged;
                 }
                 Err(e) => return Err(e.with("project", &*self.name)),

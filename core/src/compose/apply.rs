@@ -154,8 +154,21 @@ async fn network(app: &App, key: &str) -> Result<()> {
     }
     match app.engine.client.done(Req::post(&["networks", "create"]).json(&body)).await {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        other => other.map(drop),
+        Err(e) => Err(e),
+        Ok(_) => only_one(app, &network.name).await,
     }
+}
+
+/// Engines make two networks of one name when two writers are at it at the same time: both keep the same one.
+async fn only_one(app: &App, name: &str) -> Result<()> {
+    let rows: Vec<Value> = app.engine.client.fetch(Req::get(&["networks"]).filters(&[("name".to_owned(), vec![name.to_owned()])].into())).await?;
+    let text = |r: &Value, n: &str| r.get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut ids: Vec<String> = rows.iter().filter(|r| text(r, "Name") == name).map(|r| text(r, "Id")).collect();
+    ids.sort();
+    for id in ids.iter().skip(1) {
+        gone_is_fine(app.engine.client.done(Req::delete(&["networks", id])).await.map(drop))?;
+    }
+    Ok(())
 }
 
 async fn create(app: &App, name: &str, number: u64, container: &str, old: Option<&observe::Found>) -> Result<String> {
