@@ -23,13 +23,15 @@ def main() -> None:
     # The file is written for a cluster; on one engine a bridge takes the overlay's place.
     with tempfile.TemporaryDirectory() as folder:
         override = Path(folder) / "compose.one.yaml"
-        override.write_text('networks: {shop: {driver: bridge}}\nservices: {web: {ports: !override ["8080"]}}\n')
+        here = "{environment: {NODE: this engine}}"
+        ports = '{environment: {NODE: this engine}, ports: !override ["8080"]}'
+        override.write_text(f"networks: {{shop: {{driver: bridge}}}}\nservices: {{web: {ports}, api: {here}, store: {here}}}\n")
         project = dk.Project.load(str(SHOP / "compose.yaml"), str(override))
         app = dk.App(engine, project)
         print(app.plan())
 
         begin = time.monotonic()
-        app.up(wait=True, on_event=dk.progress.terminal())
+        app.up(build=True, wait=True, on_event=dk.progress.terminal())
         print(f"up in {time.monotonic() - begin:.1f} s; again: {app.plan()}")
 
         web = next(c for c in app.ps() if c.name.startswith("shop-web"))
