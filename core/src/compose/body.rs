@@ -103,7 +103,8 @@ pub(crate) fn body(model: &Model, service: &Service, identity: &Identity<'_>) ->
     set(&mut config, "Tty", json!(service.tty));
     set(&mut config, "OpenStdin", json!(service.stdin_open));
     set(&mut config, "StopSignal", json!(service.stop_signal));
-    set(&mut config, "StopTimeout", service.stop_grace_period.map_or(Value::Null, |d| json!(d.0.as_secs())));
+    // Zero says something here: no time at all.
+    config.extend(service.stop_grace_period.map(|d| ("StopTimeout".to_owned(), json!(d.0.as_secs()))));
     set(&mut config, "ExposedPorts", Value::Object(exposed));
     if let Some(check) = &service.healthcheck {
         let mut health = Map::new();
