@@ -5,6 +5,7 @@
 
 mod api;
 mod docs;
+mod node;
 mod python;
 
 use std::{
@@ -28,6 +29,7 @@ fn outputs(top: &Path) -> Result<Vec<Output>, String> {
     let text = serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?;
     let mut out = vec![("core/api.json".into(), text + "\n")];
     out.extend(python::outputs(&api)?);
+    out.extend(node::outputs(&api));
     Ok(out)
 }
 

@@ -1,0 +1,96 @@
+//! The native part of the Node package: calls go to the core's table as JSON with attachments, and come back so.
+//! The classes that people use are generated JavaScript above it.
+
+mod call;
+mod runtime;
+mod stream;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use dockerkit::{
+    call::Context,
+    progress::EventSink,
+    surface::{self, AnyHandle, Request},
+};
+use napi::bindgen_prelude::{Buffer, ClassInstance};
+use napi_derive::napi;
+
+use crate::call::{Answer, Callback, Running, Shared};
+
+/// An object of the core. Its class is known to the JavaScript layer.
+#[napi]
+#[derive(Debug)]
+pub struct Handle {
+    pub(crate) inner: AnyHandle,
+}
+
+#[napi]
+impl Handle {
+    /// The name of its class.
+    #[napi(getter)]
+    pub fn class_name(&self) -> &'static str {
+        self.inner.class()
+    }
+}
+
+fn request(class: String, method: String, target: Option<&Handle>, args: String, data: Vec<Buffer>, handles: Vec<ClassInstance<'_, Handle>>) -> Request {
+    Request {
+        class,
+        method,
+        target: target.map(|h| h.inner.clone()),
+        args,
+        data: data.iter().map(|d| Bytes::copy_from_slice(d)).collect(),
+        handles: handles.iter().map(|h| h.inner.clone()).collect(),
+        context: Context::default(),
+    }
+}
+
+/// Makes an object at once.
+#[napi]
+pub fn construct(class: String, args: String, data: Vec<Buffer>, handles: Vec<ClassInstance<'_, Handle>>) -> Answer {
+    let request = request(class, "new".to_owned(), None, args, data, handles);
+    let made = runtime::get().and_then(|runtime| {
+        let _inside = runtime.enter();
+        catch_unwind(AssertUnwindSafe(|| surface::construct(request))).unwrap_or_else(|panic| Err(runtime::panicked(&*panic)))
+    });
+    Answer::of(made.map(Some))
+}
+
+/// Begins a call. `callback` is called on the JavaScript thread with batches of events, and once with the outcome.
+#[napi]
+#[expect(clippy::too_many_arguments, reason = "one crossing of the language border for each call")]
+pub fn start(
+    class: String,
+    method: String,
+    target: Option<ClassInstance<'_, Handle>>,
+    args: String,
+    data: Vec<Buffer>,
+    handles: Vec<ClassInstance<'_, Handle>>,
+    want_events: bool,
+    deadline_ms: Option<f64>,
+    callback: Callback<'_>,
+) -> napi::Result<Running> {
+    let shared = Shared::new(&callback)?;
+    let mut request = request(class, method, target.as_deref(), args, data, handles);
+    if want_events {
+        let shared = shared.clone();
+        request.context.events = EventSink::new(move |event| shared.event(&event));
+    }
+    request.context.deadline = deadline_ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default());
+    Ok(Running::spawn(shared, async move { surface::start(request).await.map(Some) }))
+}
+
+/// The version of the core.
+#[napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+#[napi_derive::module_init]
+fn init() {
+    surface::name_options_in_camel_case();
+}
