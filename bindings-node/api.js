@@ -6,12 +6,17 @@ const { maker } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { Group, Handle, MAKE, propertyOf } = require('./objects.js')
 const { Stream, streaming } = require('./streams.js')
-const { bytes, classes, duration, handle, list, map, method, models, oneOf, stream, struct, union } = require('./types.js')
+const { bytes, classes, duration, handle, hidden, list, map, method, models, oneOf, stream, struct, union } = require('./types.js')
 
 define(['invalid_input', 'invalid_compose', 'not_found', 'already_exists', 'conflict', 'unauthorized', 'forbidden', 'untrusted', 'unsupported', 'unreachable', 'timeout', 'canceled', 'command_failed', 'engine', 'not_converged', 'unhealthy', 'partial', 'state_locked', 'io', 'internal'])
 
 Object.assign(models, {
+  AppInit: struct({ engine: handle('Engine'), project: handle('Project'), name: 0 }),
+  AppLog: struct({ service: 0, container: 0, stream: 0, data: bytes }),
+  AppLogOptions: struct({ services: list(0), follow: 0, since: 0, until: 0, tail: 0, timestamps: 0 }),
+  AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
   BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes }),
+  Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
   CommandOutput: struct({ exit_code: 0, stdout: bytes, stderr: bytes }),
   CommitOptions: struct({ tag: 0, comment: 0, author: 0, changes: list(0), no_pause: 0 }),
   ConnectContainer: struct({ aliases: list(0), ipv4_address: 0, ipv6_address: 0, driver_opts: map(0) }),
@@ -19,12 +24,13 @@ Object.assign(models, {
   ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: 0, started_at: 0, finished_at: 0, raw: 1 }),
   ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
   CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0 }),
+  CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
   Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, suggestion: 0, chain: list(0) }),
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
+  DownOptions: struct({ volumes: 0, remove_orphans: 0, timeout: duration }),
   EngineEvent: struct({ kind: 0, action: 0, id: 0, attributes: map(0), scope: 0, time: 0 }),
-  ErrorData: struct({ kind: 0, operation: 0, message: 0, context: map(0), retryable: 0, hint: 0, diagnostics: list('Diagnostic'), failures: list('Failure') }),
   Event: struct({ time: 0, host: 0, resource: 'Resource', action: 0, status: 0, current: 0, total: 0, message: 0, error: 0 }),
   EventOptions: struct({ since: 0, until: 0, filters: map(list(0)) }),
   ExecOptions: struct({ user: 0, workdir: 0, env: map(0), tty: 0, privileged: 0, stdin: bytes }),
@@ -36,21 +42,33 @@ Object.assign(models, {
   Image: struct({ id: 0, tags: list(0), digests: list(0), size: 0, created: 0, labels: map(0), raw: 1 }),
   ImportImage: struct({ data: bytes, path: 0, changes: list(0), message: 0, platform: 0 }),
   Info: struct({ id: 0, name: 0, server_version: 0, storage_driver: 0, operating_system: 0, architecture: 0, kernel_version: 0, cpus: 0, memory: 0, containers: 0, containers_running: 0, images: 0, swarm: 0, swarm_node_id: 0, swarm_manager: 0, warnings: list(0), raw: 1 }),
+  InitSwarm: struct({ advertise_addr: 0, listen_addr: 0, data_path_addr: 0, data_path_port: 0, default_addr_pool: list(0), subnet_size: 0, autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration, force_new_cluster: 0, availability: 0, labels: map(0) }),
+  JoinSwarm: struct({ role: 0, advertise_addr: 0, listen_addr: 0, data_path_addr: 0, labels: map(0), availability: 0, timeout: duration }),
+  JoinTokens: struct({ worker: hidden, manager: hidden }),
   KillOptions: struct({ signal: 0 }),
+  KillServices: struct({ services: list(0), signal: 0 }),
+  LeaveSwarm: struct({ force: 0 }),
   ListContainers: struct({ all: 0, limit: 0, filters: map(list(0)) }),
   ListImages: struct({ all: 0, filters: map(list(0)) }),
   ListNetworks: struct({ filters: map(list(0)) }),
+  ListNodes: struct({ filters: map(list(0)) }),
+  ListObjects: struct({ filters: map(list(0)) }),
+  ListServices: struct({ filters: map(list(0)) }),
+  ListTasks: struct({ filters: map(list(0)) }),
   ListVolumes: struct({ filters: map(list(0)) }),
   LoadImages: struct({ data: bytes, path: 0 }),
+  LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0 }),
   LoadReport: struct({ images: list(0) }),
   LogChunk: struct({ stream: 0, data: bytes }),
   LogOptions: struct({ follow: 0, since: 0, until: 0, tail: 0, timestamps: 0, no_stdout: 0, no_stderr: 0 }),
   Mount: struct({ kind: 0, source: 0, target: 0, read_only: 0, propagation: 0, no_copy: 0, size: 0 }),
   Network: struct({ id: 0, name: 0, driver: 0, scope: 0, internal: 0, attachable: 0, labels: map(0), raw: 1 }),
   Ping: struct({ api_version: 0, os: 0, builder: 0, swarm: 0 }),
+  Plan: struct({ title: 0, steps: list('Step'), is_empty: 0, text: 0, options: 1 }, ['title', 'steps', 'is_empty', 'text']),
   Processes: struct({ titles: list(0), processes: list(list(0)) }),
   PruneOptions: struct({ filters: map(list(0)) }),
   PruneReport: struct({ removed: list(0), space_reclaimed: 0 }),
+  PsOptions: struct({ all: 0 }),
   PublishedPort: struct({ target: 0, protocol: 0, published: 0, host_ip: 0 }),
   PullOptions: struct({ platform: 0, auth: 'RegistryAuth' }),
   PushOptions: struct({ auth: 'RegistryAuth' }),
@@ -59,25 +77,53 @@ Object.assign(models, {
   RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
   RemoveContainer: struct({ force: 0, volumes: 0 }),
   RemoveImage: struct({ force: 0, no_prune: 0 }),
+  RemoveNode: struct({ force: 0 }),
   RemoveVolume: struct({ force: 0 }),
   RequestOptions: struct({ query: map(0), body: 1, data: bytes }),
-  Resource: struct({ kind: 0, name: 0, parent: 0 }),
+  Resource: struct({ kind: 0, name: 0, parent: 0 }, ['kind', 'name']),
+  RotateToken: struct({}),
   RunOutput: struct({ spec: 'ContainerSpec', timeout: duration }),
-  SshOptions: struct({ user: 0, port: 0 }),
+  ServiceLog: struct({ service: 0, task: 0, node: 0, stream: 0, data: bytes }),
+  ServiceLogOptions: struct({ follow: 0, since: 0, tail: 0, timestamps: 0 }),
+  ServiceOptions: struct({ services: list(0), timeout: duration }),
+  SshOptions: struct({ user: 0, port: 0, host_key: 0 }),
+  StackDown: struct({ no_wait: 0, timeout: duration }),
+  StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
+  StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
+  StackSummary: struct({ name: 0, services: list(0) }),
+  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0 }),
+  Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
   StopOptions: struct({ timeout: duration }),
   Subnet: struct({ subnet: 0, ip_range: 0, gateway: 0, aux_addresses: map(0) }),
+  SwarmHealth: struct({ healthy: 0, leader: 0, managers: 0, reachable_managers: 0, quorum_margin: 0, nodes: 0, ready_nodes: 0, problems: list(0) }),
+  SwarmObject: struct({ id: 0, name: 0, labels: map(0), created: 0, data: bytes }),
+  Task: struct({ id: 0, name: 0, service_id: 0, service: 0, slot: 0, node_id: 0, node: 0, state: 0, desired_state: 0, message: 0, error: 0, exit_code: 0, image: 0, container_id: 0, time: 0, labels: map(0) }),
   TlsOptions: struct({ ca_file: 0, cert_file: 0, key_file: 0, ca: 0, cert: 0, key: 0, server_name: 0 }),
   Ulimit: struct({ name: 0, soft: 0, hard: 0 }),
+  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, timeout: duration, stop_timeout: duration }),
+  UpReport: struct({ project: 0, done: list(0), orphans: list(0) }),
   UpdateContainer: struct({ memory: 0, cpus: 0, cpu_shares: 0, pids_limit: 0, restart: 0 }),
+  UpdateNode: struct({ labels: map(0), availability: 0, role: 0 }),
+  UpdateSwarm: struct({ autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration }),
   Version: struct({ version: 0, api_version: 0, min_api_version: 0, os: 0, arch: 0, kernel_version: 0, raw: 1 }),
   Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: 0, labels: map(0), options: map(0), raw: 1 }),
   WaitOptions: struct({ condition: 0 }),
   EngineProperties: struct({ endpoint: 0, api_version: 0, source: 0 }),
   ContainerProperties: struct({ id: 0, name: 0, image: 0, image_id: 0, status: 0, health: 0, labels: map(0), ports: list('PublishedPort'), addresses: map(0) }),
   SessionProperties: struct({ tty: 0 }),
+  ProjectProperties: struct({ name: 0, services: list(0), folder: 0, files: list(0), warnings: list('Diagnostic') }),
+  AppProperties: struct({ name: 0, services: list(0) }),
+  SwarmProperties: struct({ id: 0, managers: list(0) }),
+  NodeProperties: struct({ id: 0, hostname: 0, role: 0, availability: 0, state: 0, message: 0, address: 0, leader: 0, reachability: 0, labels: map(0), engine_version: 0, cpus: 0, memory: 0 }),
+  ServiceProperties: struct({ id: 0, name: 0, image: 0, mode: 0, desired_tasks: 0, running_tasks: 0, labels: map(0), update_state: 0, update_message: 0 }),
+  StackProperties: struct({ name: 0, warnings: list(0) }),
+  AppNewOptions: struct({ name: 0 }),
+  StackNewOptions: struct({ name: 0 }),
 })
 
 const calls = {
+  App_new: method('App', 'new', [['engine', handle('Engine'), true], ['project', handle('Project'), true]], 'AppNewOptions', handle('App')),
+  Stack_new: method('Stack', 'new', [['swarm', handle('Swarm'), true], ['project', handle('Project'), true]], 'StackNewOptions', handle('Stack')),
   Engine_connect: method('Engine', 'connect', [['endpoint', 0, true]], 'ConnectOptions', handle('Engine')),
   Engine_ping: method('Engine', 'ping', [], '', 'Ping'),
   Engine_version: method('Engine', 'version', [], '', 'Version'),
@@ -144,6 +190,75 @@ const calls = {
   Session_read: method('Session', 'read', [], '', 'LogChunk'),
   Session_resize: method('Session', 'resize', [['columns', 0], ['rows', 0]], '', null),
   Session_wait: method('Session', 'wait', [], '', 0),
+  Project_load: method('Project', 'load', [['files', list(0), true]], 'LoadOptions', handle('Project')),
+  Project_parse: method('Project', 'parse', [['text', 0]], 'LoadOptions', handle('Project')),
+  Project_config: method('Project', 'config', [], '', 1),
+  Project_to_json: method('Project', 'to_json', [], '', 0),
+  Project_hashes: method('Project', 'hashes', [], '', map(0)),
+  App_list: method('App', 'list', [['engine', handle('Engine')]], '', list('AppSummary')),
+  App_plan: method('App', 'plan', [], 'UpOptions', 'Plan'),
+  App_apply: method('App', 'apply', [['plan', 'Plan']], '', 'UpReport'),
+  App_up: method('App', 'up', [], 'UpOptions', 'UpReport'),
+  App_down: method('App', 'down', [], 'DownOptions', null),
+  App_ps: method('App', 'ps', [], 'PsOptions', list(handle('Container'))),
+  App_logs: method('App', 'logs', [], 'AppLogOptions', stream('AppLog')),
+  App_start: method('App', 'start', [], 'ServiceOptions', null),
+  App_stop: method('App', 'stop', [], 'ServiceOptions', null),
+  App_restart: method('App', 'restart', [], 'ServiceOptions', null),
+  App_kill: method('App', 'kill', [], 'KillServices', null),
+  App_pause: method('App', 'pause', [], 'ServiceOptions', null),
+  App_unpause: method('App', 'unpause', [], 'ServiceOptions', null),
+  App_exec: method('App', 'exec', [['service', 0], ['command', oneOf(0, list(0)), true]], 'ExecOptions', 'CommandOutput'),
+  App_build: method('App', 'build', [], 'ServiceOptions', null),
+  Swarm_init: method('Swarm', 'init', [['engine', handle('Engine')]], 'InitSwarm', handle('Swarm')),
+  Swarm_connect: method('Swarm', 'connect', [['engine', handle('Engine')]], '', handle('Swarm')),
+  Swarm_unlock: method('Swarm', 'unlock', [['engine', handle('Engine')], ['key', 0]], '', null),
+  Swarm_join: method('Swarm', 'join', [['engine', handle('Engine')]], 'JoinSwarm', handle('Node')),
+  Swarm_leave: method('Swarm', 'leave', [['engine', handle('Engine')]], 'LeaveSwarm', null),
+  Swarm_inspect: method('Swarm', 'inspect', [], '', 1),
+  Swarm_update: method('Swarm', 'update', [], 'UpdateSwarm', null),
+  Swarm_tokens: method('Swarm', 'tokens', [], '', 'JoinTokens'),
+  Swarm_rotate_token: method('Swarm', 'rotate_token', [['role', 0]], 'RotateToken', 'JoinTokens'),
+  Swarm_unlock_key: method('Swarm', 'unlock_key', [], '', hidden),
+  Swarm_health: method('Swarm', 'health', [], '', 'SwarmHealth'),
+  Swarm_tasks: method('Swarm', 'tasks', [], 'ListTasks', list('Task')),
+  Swarm_nodes_list: method('Swarm', 'nodes.list', [], 'ListNodes', list(handle('Node'))),
+  Swarm_nodes_get: method('Swarm', 'nodes.get', [['id', 0]], '', handle('Node')),
+  Swarm_services_list: method('Swarm', 'services.list', [], 'ListServices', list(handle('Service'))),
+  Swarm_services_get: method('Swarm', 'services.get', [['name', 0]], '', handle('Service')),
+  Swarm_secrets_list: method('Swarm', 'secrets.list', [], 'ListObjects', list('SwarmObject')),
+  Swarm_secrets_get: method('Swarm', 'secrets.get', [['name', 0]], '', 'SwarmObject'),
+  Swarm_secrets_create: method('Swarm', 'secrets.create', [['name', 0], ['data', bytes]], 'CreateObject', 'SwarmObject'),
+  Swarm_secrets_remove: method('Swarm', 'secrets.remove', [['name', 0]], '', null),
+  Swarm_configs_list: method('Swarm', 'configs.list', [], 'ListObjects', list('SwarmObject')),
+  Swarm_configs_get: method('Swarm', 'configs.get', [['name', 0]], '', 'SwarmObject'),
+  Swarm_configs_create: method('Swarm', 'configs.create', [['name', 0], ['data', bytes]], 'CreateObject', 'SwarmObject'),
+  Swarm_configs_remove: method('Swarm', 'configs.remove', [['name', 0]], '', null),
+  Node_reload: method('Node', 'reload', [], '', handle('Node')),
+  Node_inspect: method('Node', 'inspect', [], '', 1),
+  Node_update: method('Node', 'update', [], 'UpdateNode', handle('Node')),
+  Node_promote: method('Node', 'promote', [], '', handle('Node')),
+  Node_demote: method('Node', 'demote', [], '', handle('Node')),
+  Node_drain: method('Node', 'drain', [], '', handle('Node')),
+  Node_activate: method('Node', 'activate', [], '', handle('Node')),
+  Node_pause: method('Node', 'pause', [], '', handle('Node')),
+  Node_tasks: method('Node', 'tasks', [], 'ListTasks', list('Task')),
+  Node_remove: method('Node', 'remove', [], 'RemoveNode', null),
+  Service_reload: method('Service', 'reload', [], '', handle('Service')),
+  Service_inspect: method('Service', 'inspect', [], '', 1),
+  Service_scale: method('Service', 'scale', [['replicas', 0]], '', handle('Service')),
+  Service_rollback: method('Service', 'rollback', [], '', handle('Service')),
+  Service_tasks: method('Service', 'tasks', [], 'ListTasks', list('Task')),
+  Service_logs: method('Service', 'logs', [], 'ServiceLogOptions', stream('ServiceLog')),
+  Service_remove: method('Service', 'remove', [], '', null),
+  Stack_list: method('Stack', 'list', [['swarm', handle('Swarm')]], '', list('StackSummary')),
+  Stack_plan: method('Stack', 'plan', [], 'StackUp', 'Plan'),
+  Stack_apply: method('Stack', 'apply', [['plan', 'Plan']], '', 'StackReport'),
+  Stack_up: method('Stack', 'up', [], 'StackUp', 'StackReport'),
+  Stack_down: method('Stack', 'down', [], 'StackDown', null),
+  Stack_ps: method('Stack', 'ps', [], 'ListTasks', list('Task')),
+  Stack_services: method('Stack', 'services', [], '', list(handle('Service'))),
+  Stack_logs: method('Stack', 'logs', [], 'ServiceLogOptions', stream('ServiceLog')),
 }
 
 class EngineContainers extends Group {
@@ -502,10 +617,480 @@ class Session extends Handle {
   }
 }
 
-Object.assign(classes, { Engine, Container, Session })
+class Project extends Handle {
+  static propertyModel = 'ProjectProperties'
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get services() {
+    return propertyOf(this, 'services')
+  }
+
+  get folder() {
+    return propertyOf(this, 'folder')
+  }
+
+  get files() {
+    return propertyOf(this, 'files')
+  }
+
+  get warnings() {
+    return propertyOf(this, 'warnings')
+  }
+
+  static load(files, options) {
+    return call(calls.Project_load, null, [files, options])
+  }
+
+  static parse(text, options) {
+    return call(calls.Project_parse, null, [text, options])
+  }
+
+  config(options) {
+    return call(calls.Project_config, this, [options])
+  }
+
+  toJson(options) {
+    return call(calls.Project_to_json, this, [options])
+  }
+
+  hashes(options) {
+    return call(calls.Project_hashes, this, [options])
+  }
+}
+
+class App extends Handle {
+  static propertyModel = 'AppProperties'
+
+  constructor(engine, project, options) {
+    if (engine === MAKE) super(MAKE)
+    else super(MAKE, calls.App_new, [engine, project, options])
+  }
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get services() {
+    return propertyOf(this, 'services')
+  }
+
+  static list(engine, options) {
+    return call(calls.App_list, null, [engine, options])
+  }
+
+  plan(options) {
+    return call(calls.App_plan, this, [options])
+  }
+
+  apply(plan, options) {
+    return call(calls.App_apply, this, [plan, options])
+  }
+
+  up(options) {
+    return call(calls.App_up, this, [options])
+  }
+
+  down(options) {
+    return call(calls.App_down, this, [options])
+  }
+
+  ps(options) {
+    return call(calls.App_ps, this, [options])
+  }
+
+  logs(options) {
+    return streaming(calls.App_logs, this, [options])
+  }
+
+  start(options) {
+    return call(calls.App_start, this, [options])
+  }
+
+  stop(options) {
+    return call(calls.App_stop, this, [options])
+  }
+
+  restart(options) {
+    return call(calls.App_restart, this, [options])
+  }
+
+  kill(options) {
+    return call(calls.App_kill, this, [options])
+  }
+
+  pause(options) {
+    return call(calls.App_pause, this, [options])
+  }
+
+  unpause(options) {
+    return call(calls.App_unpause, this, [options])
+  }
+
+  exec(service, command, options) {
+    return call(calls.App_exec, this, [service, command, options])
+  }
+
+  build(options) {
+    return call(calls.App_build, this, [options])
+  }
+}
+
+class SwarmNodes extends Group {
+
+  list(options) {
+    return call(calls.Swarm_nodes_list, this.of, [options])
+  }
+
+  get(id, options) {
+    return call(calls.Swarm_nodes_get, this.of, [id, options])
+  }
+}
+
+class SwarmServices extends Group {
+
+  list(options) {
+    return call(calls.Swarm_services_list, this.of, [options])
+  }
+
+  get(name, options) {
+    return call(calls.Swarm_services_get, this.of, [name, options])
+  }
+}
+
+class SwarmSecrets extends Group {
+
+  list(options) {
+    return call(calls.Swarm_secrets_list, this.of, [options])
+  }
+
+  get(name, options) {
+    return call(calls.Swarm_secrets_get, this.of, [name, options])
+  }
+
+  create(name, data, options) {
+    return call(calls.Swarm_secrets_create, this.of, [name, data, options])
+  }
+
+  remove(name, options) {
+    return call(calls.Swarm_secrets_remove, this.of, [name, options])
+  }
+}
+
+class SwarmConfigs extends Group {
+
+  list(options) {
+    return call(calls.Swarm_configs_list, this.of, [options])
+  }
+
+  get(name, options) {
+    return call(calls.Swarm_configs_get, this.of, [name, options])
+  }
+
+  create(name, data, options) {
+    return call(calls.Swarm_configs_create, this.of, [name, data, options])
+  }
+
+  remove(name, options) {
+    return call(calls.Swarm_configs_remove, this.of, [name, options])
+  }
+}
+
+class Swarm extends Handle {
+  static propertyModel = 'SwarmProperties'
+
+  get id() {
+    return propertyOf(this, 'id')
+  }
+
+  get managers() {
+    return propertyOf(this, 'managers')
+  }
+
+  get nodes() {
+    return new SwarmNodes(this)
+  }
+
+  get services() {
+    return new SwarmServices(this)
+  }
+
+  get secrets() {
+    return new SwarmSecrets(this)
+  }
+
+  get configs() {
+    return new SwarmConfigs(this)
+  }
+
+  static init(engine, options) {
+    return call(calls.Swarm_init, null, [engine, options])
+  }
+
+  static connect(engine, options) {
+    return call(calls.Swarm_connect, null, [engine, options])
+  }
+
+  static unlock(engine, key, options) {
+    return call(calls.Swarm_unlock, null, [engine, key, options])
+  }
+
+  join(engine, options) {
+    return call(calls.Swarm_join, this, [engine, options])
+  }
+
+  leave(engine, options) {
+    return call(calls.Swarm_leave, this, [engine, options])
+  }
+
+  inspect(options) {
+    return call(calls.Swarm_inspect, this, [options])
+  }
+
+  update(options) {
+    return call(calls.Swarm_update, this, [options])
+  }
+
+  tokens(options) {
+    return call(calls.Swarm_tokens, this, [options])
+  }
+
+  rotateToken(role, options) {
+    return call(calls.Swarm_rotate_token, this, [role, options])
+  }
+
+  unlockKey(options) {
+    return call(calls.Swarm_unlock_key, this, [options])
+  }
+
+  health(options) {
+    return call(calls.Swarm_health, this, [options])
+  }
+
+  tasks(options) {
+    return call(calls.Swarm_tasks, this, [options])
+  }
+}
+
+class Node extends Handle {
+  static propertyModel = 'NodeProperties'
+
+  get id() {
+    return propertyOf(this, 'id')
+  }
+
+  get hostname() {
+    return propertyOf(this, 'hostname')
+  }
+
+  get role() {
+    return propertyOf(this, 'role')
+  }
+
+  get availability() {
+    return propertyOf(this, 'availability')
+  }
+
+  get state() {
+    return propertyOf(this, 'state')
+  }
+
+  get message() {
+    return propertyOf(this, 'message')
+  }
+
+  get address() {
+    return propertyOf(this, 'address')
+  }
+
+  get leader() {
+    return propertyOf(this, 'leader')
+  }
+
+  get reachability() {
+    return propertyOf(this, 'reachability')
+  }
+
+  get labels() {
+    return propertyOf(this, 'labels')
+  }
+
+  get engineVersion() {
+    return propertyOf(this, 'engineVersion')
+  }
+
+  get cpus() {
+    return propertyOf(this, 'cpus')
+  }
+
+  get memory() {
+    return propertyOf(this, 'memory')
+  }
+
+  reload(options) {
+    return call(calls.Node_reload, this, [options])
+  }
+
+  inspect(options) {
+    return call(calls.Node_inspect, this, [options])
+  }
+
+  update(options) {
+    return call(calls.Node_update, this, [options])
+  }
+
+  promote(options) {
+    return call(calls.Node_promote, this, [options])
+  }
+
+  demote(options) {
+    return call(calls.Node_demote, this, [options])
+  }
+
+  drain(options) {
+    return call(calls.Node_drain, this, [options])
+  }
+
+  activate(options) {
+    return call(calls.Node_activate, this, [options])
+  }
+
+  pause(options) {
+    return call(calls.Node_pause, this, [options])
+  }
+
+  tasks(options) {
+    return call(calls.Node_tasks, this, [options])
+  }
+
+  remove(options) {
+    return call(calls.Node_remove, this, [options])
+  }
+}
+
+class Service extends Handle {
+  static propertyModel = 'ServiceProperties'
+
+  get id() {
+    return propertyOf(this, 'id')
+  }
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get image() {
+    return propertyOf(this, 'image')
+  }
+
+  get mode() {
+    return propertyOf(this, 'mode')
+  }
+
+  get desiredTasks() {
+    return propertyOf(this, 'desiredTasks')
+  }
+
+  get runningTasks() {
+    return propertyOf(this, 'runningTasks')
+  }
+
+  get labels() {
+    return propertyOf(this, 'labels')
+  }
+
+  get updateState() {
+    return propertyOf(this, 'updateState')
+  }
+
+  get updateMessage() {
+    return propertyOf(this, 'updateMessage')
+  }
+
+  reload(options) {
+    return call(calls.Service_reload, this, [options])
+  }
+
+  inspect(options) {
+    return call(calls.Service_inspect, this, [options])
+  }
+
+  scale(replicas, options) {
+    return call(calls.Service_scale, this, [replicas, options])
+  }
+
+  rollback(options) {
+    return call(calls.Service_rollback, this, [options])
+  }
+
+  tasks(options) {
+    return call(calls.Service_tasks, this, [options])
+  }
+
+  logs(options) {
+    return streaming(calls.Service_logs, this, [options])
+  }
+
+  remove(options) {
+    return call(calls.Service_remove, this, [options])
+  }
+}
+
+class Stack extends Handle {
+  static propertyModel = 'StackProperties'
+
+  constructor(swarm, project, options) {
+    if (swarm === MAKE) super(MAKE)
+    else super(MAKE, calls.Stack_new, [swarm, project, options])
+  }
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get warnings() {
+    return propertyOf(this, 'warnings')
+  }
+
+  static list(swarm, options) {
+    return call(calls.Stack_list, null, [swarm, options])
+  }
+
+  plan(options) {
+    return call(calls.Stack_plan, this, [options])
+  }
+
+  apply(plan, options) {
+    return call(calls.Stack_apply, this, [plan, options])
+  }
+
+  up(options) {
+    return call(calls.Stack_up, this, [options])
+  }
+
+  down(options) {
+    return call(calls.Stack_down, this, [options])
+  }
+
+  ps(options) {
+    return call(calls.Stack_ps, this, [options])
+  }
+
+  services(options) {
+    return call(calls.Stack_services, this, [options])
+  }
+
+  logs(options) {
+    return streaming(calls.Stack_logs, this, [options])
+  }
+}
+
+Object.assign(classes, { Engine, Container, Session, Project, App, Swarm, Node, Service, Stack })
 
 module.exports = {
-  Engine, Container, Session,
+  Engine, Container, Session, Project, App, Swarm, Node, Service, Stack,
   DockerkitError,
   Stream,
   errors,

@@ -1,4 +1,4 @@
-// Builds the native part and puts it beside the JavaScript. With --release: optimised, and with OpenSSL inside.
+// Builds the native part and puts it beside the JavaScript. With --release: optimised.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, renameSync } from 'node:fs'
 import path from 'node:path'
@@ -9,7 +9,7 @@ const top = path.dirname(folder)
 const release = process.argv.includes('--release')
 
 const cargo = (args, options) => execFileSync('cargo', args, { cwd: top, stdio: ['ignore', 'inherit', 'inherit'], ...options })
-cargo(['build', '--quiet', '--package', 'dockerkit-node', ...(release ? ['--release', '--features', 'vendored-openssl'] : [])])
+cargo(['build', '--quiet', '--package', 'dockerkit-node', ...(release ? ['--release'] : [])])
 const { target_directory } = JSON.parse(cargo(['metadata', '--no-deps', '--format-version', '1'], { stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 }))
 
 const library = { linux: 'libdockerkit_node.so', darwin: 'libdockerkit_node.dylib', win32: 'dockerkit_node.dll' }[process.platform]

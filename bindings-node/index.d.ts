@@ -60,86 +60,94 @@ export const version: string
 export namespace errors {
   export { DockerkitError }
   /** An argument or option is wrong; nothing was changed. */
-  class InvalidInputError extends DockerkitError {
+  export class InvalidInputError extends DockerkitError {
     readonly code: 'invalid_input'
   }
   /** A Compose file is wrong; the diagnostics say where. */
-  class InvalidComposeError extends DockerkitError {
+  export class InvalidComposeError extends DockerkitError {
     readonly code: 'invalid_compose'
   }
   /** The named object does not exist. */
-  class NotFoundError extends DockerkitError {
+  export class NotFoundError extends DockerkitError {
     readonly code: 'not_found'
   }
   /** An object of that name exists already. */
-  class AlreadyExistsError extends DockerkitError {
+  export class AlreadyExistsError extends DockerkitError {
     readonly code: 'already_exists'
   }
   /** The object's state does not allow the call. */
-  class ConflictError extends DockerkitError {
+  export class ConflictError extends DockerkitError {
     readonly code: 'conflict'
   }
   /** The credentials were missing or refused. */
-  class UnauthorizedError extends DockerkitError {
+  export class UnauthorizedError extends DockerkitError {
     readonly code: 'unauthorized'
   }
   /** The credentials are good but do not allow the call. */
-  class ForbiddenError extends DockerkitError {
+  export class ForbiddenError extends DockerkitError {
     readonly code: 'forbidden'
   }
   /** A host key or certificate could not be verified. */
-  class UntrustedError extends DockerkitError {
+  export class UntrustedError extends DockerkitError {
     readonly code: 'untrusted'
   }
   /** The engine, host or platform cannot do this. */
-  class UnsupportedError extends DockerkitError {
+  export class UnsupportedError extends DockerkitError {
     readonly code: 'unsupported'
   }
   /** No connection could be made, or it was lost. */
-  class UnreachableError extends DockerkitError {
+  export class UnreachableError extends DockerkitError {
     readonly code: 'unreachable'
   }
   /** The deadline passed. */
-  class TimeoutError extends DockerkitError {
+  export class TimeoutError extends DockerkitError {
     readonly code: 'timeout'
   }
   /** The caller ended the call. */
-  class CanceledError extends DockerkitError {
+  export class CanceledError extends DockerkitError {
     readonly code: 'canceled'
   }
   /** A command ran and failed; exit code and the end of stderr are in the context. */
-  class CommandFailedError extends DockerkitError {
+  export class CommandFailedError extends DockerkitError {
     readonly code: 'command_failed'
   }
   /** The engine answered with an error that no other kind describes. */
-  class EngineError extends DockerkitError {
+  export class EngineError extends DockerkitError {
     readonly code: 'engine'
   }
   /** Services did not reach the wanted state. */
-  class NotConvergedError extends DockerkitError {
+  export class NotConvergedError extends DockerkitError {
     readonly code: 'not_converged'
   }
   /** A health check failed or never passed. */
-  class UnhealthyError extends DockerkitError {
+  export class UnhealthyError extends DockerkitError {
     readonly code: 'unhealthy'
   }
   /** Some hosts or services succeeded and some failed. */
-  class PartialError extends DockerkitError {
+  export class PartialError extends DockerkitError {
     readonly code: 'partial'
   }
   /** Another process holds the lock on the same state. */
-  class StateLockedError extends DockerkitError {
+  export class StateLockedError extends DockerkitError {
     readonly code: 'state_locked'
   }
   /** A local file or device could not be used. */
-  class IoError extends DockerkitError {
+  export class IoError extends DockerkitError {
     readonly code: 'io'
   }
   /** A defect in this library. */
-  class InternalError extends DockerkitError {
+  export class InternalError extends DockerkitError {
     readonly code: 'internal'
   }
 }
+
+/**
+ * Whether a node takes tasks.
+ * - `active`: It takes tasks.
+ * - `pause`: It keeps what it has and takes no new ones.
+ * - `drain`: Its tasks move to other nodes.
+ */
+export type Availability = 'active' | 'pause' | 'drain'
 
 /**
  * What went wrong, as far as a program can act on it.
@@ -169,6 +177,35 @@ export namespace errors {
 export type ErrorKind = 'invalid_input' | 'invalid_compose' | 'not_found' | 'already_exists' | 'conflict' | 'unauthorized' | 'forbidden' | 'untrusted' | 'unsupported' | 'unreachable' | 'timeout' | 'canceled' | 'command_failed' | 'engine' | 'not_converged' | 'unhealthy' | 'partial' | 'state_locked' | 'io' | 'internal'
 
 /**
+ * How the key of a host is checked. There is no way to switch the check off, and a changed key is always refused.
+ * - `strict`: The key must be known.
+ * - `accept-new`: An unknown host's key is added to the known hosts.
+ */
+export type HostKey = 'strict' | 'accept-new'
+
+/**
+ * What files may reach.
+ * - `trusted`: Any file that this process can read, as with docker compose.
+ * - `untrusted`: Files in the project folder only, whatever way they are named.
+ */
+export type LoadPolicy = 'trusted' | 'untrusted'
+
+/**
+ * What a member is to a swarm.
+ * - `worker`: Runs tasks.
+ * - `manager`: Keeps the state of the swarm too.
+ */
+export type NodeRole = 'worker' | 'manager'
+
+/**
+ * When containers that are there are replaced.
+ * - `diverged`: When they differ from what is wanted.
+ * - `force`: Always.
+ * - `never`: Never.
+ */
+export type Recreate = 'diverged' | 'force' | 'never'
+
+/**
  * Where the work on a resource stands.
  * - `started`: Begun.
  * - `progress`: Going on; `current` of `total` where they are known.
@@ -177,6 +214,54 @@ export type ErrorKind = 'invalid_input' | 'invalid_compose' | 'not_found' | 'alr
  * - `failed`: Failed; `error` says why.
  */
 export type Status = 'started' | 'progress' | 'done' | 'skipped' | 'failed'
+
+/** How an `App` is made in other languages. */
+export interface AppInit {
+  /** The engine. */
+  engine?: Engine | null
+  /** The project. */
+  project?: Project | null
+  /** The project's name, for an app that is known by its labels alone. */
+  name?: string | null
+}
+
+/** A part of the output of an app. */
+export interface AppLog {
+  /** The service. */
+  service: string
+  /** The container's name. */
+  container: string
+  /** `stdout`, `stderr` or, for a terminal, `console`. */
+  stream: string
+  /** The bytes. */
+  data: Buffer
+}
+
+/** Options of `App.logs`. */
+export interface AppLogOptions {
+  /** Only these services; default: all. */
+  services?: Iterable<string> | null
+  /** Goes on with new output as it comes. */
+  follow?: boolean | null
+  /** Only output after this time: RFC 3339 or Unix seconds. */
+  since?: string | null
+  /** Only output before this time: RFC 3339 or Unix seconds. */
+  until?: string | null
+  /** Only so many lines from the end, of each container. */
+  tail?: number | null
+  /** Puts the time before each line. */
+  timestamps?: boolean | null
+}
+
+/** An app that an engine has. */
+export interface AppSummary {
+  /** The project's name. */
+  name: string
+  /** How many of its containers are in which state. */
+  states: Record<string, number>
+  /** Its Compose files, as they were named when it was brought up. */
+  configFiles: string[]
+}
 
 /** Options of `Images.build`. */
 export interface BuildOptions {
@@ -208,6 +293,16 @@ export interface BuildOptions {
   shmSize?: number | string | null
   /** The context as an uncompressed tar, in place of a folder. */
   contextTar?: Uint8Array | ArrayBuffer | string | null
+}
+
+/** One field that a step changes. */
+export interface Change {
+  /** The field, such as `image` or `environment.TAG`. */
+  path: string
+  /** Its value now, absent where there is none. Values of secrets and variables are not shown. */
+  before?: string | null
+  /** Its value afterwards. */
+  after?: string | null
 }
 
 /** What a command wrote and how it ended. */
@@ -431,6 +526,14 @@ export interface CreateNetwork {
   ipamDriver?: string | null
 }
 
+/** Options of the calls that make a secret or config. */
+export interface CreateObject {
+  /** Labels. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** The driver of templates in its content, such as `golang`; default: none. */
+  templateDriver?: string | null
+}
+
 /** Options of `Volumes.create`. */
 export interface CreateVolume {
   /** The driver; default `local`. */
@@ -479,6 +582,16 @@ export interface DiskUsage {
   raw: any
 }
 
+/** Options of `App.down`. */
+export interface DownOptions {
+  /** Named volumes of the project too. */
+  volumes?: boolean | null
+  /** Containers of services that the project does not know too; an app that is known by its name alone removes all. */
+  removeOrphans?: boolean | null
+  /** How long containers may take to stop; default: their own. */
+  timeoutMs?: number | null
+}
+
 /** Something that happened on an engine. */
 export interface EngineEvent {
   /** `container`, `image`, `network`, `volume`, `service`, `node` and so on. */
@@ -493,26 +606,6 @@ export interface EngineEvent {
   scope: string
   /** Nanoseconds since 1970 as seconds, with a fraction. */
   time: number
-}
-
-/** An `Error` as plain data. */
-export interface ErrorData {
-  /** What went wrong. */
-  kind: ErrorKind
-  /** The call that failed. */
-  operation: string
-  /** The whole message, one line. */
-  message: string
-  /** Host, resource, path, status and the like. */
-  context: Record<string, string>
-  /** Whether the same call may succeed later. */
-  retryable: boolean
-  /** What to do about it. */
-  hint: string | null
-  /** Places in Compose files. */
-  diagnostics: Diagnostic[]
-  /** The parts that failed. */
-  failures: Failure[]
 }
 
 /** One step of progress. */
@@ -694,10 +787,80 @@ export interface Info {
   raw: any
 }
 
+/** Options of `Swarm.init`. */
+export interface InitSwarm {
+  /** The address that other members reach this one at: an address, an interface, or either with a port. */
+  advertiseAddr?: string | null
+  /** Where to listen; default `0.0.0.0:2377`. */
+  listenAddr?: string | null
+  /** The address that traffic of containers goes through; default: the advertised one. */
+  dataPathAddr?: string | null
+  /** The UDP port of that traffic; default 4789. */
+  dataPathPort?: number | null
+  /** Where networks get their subnets from, such as `10.20.0.0/16`. */
+  defaultAddrPool?: Iterable<string> | null
+  /** The length of the mask of these subnets; default 24. */
+  subnetSize?: number | null
+  /** Members have to be unlocked after a restart. */
+  autolock?: boolean | null
+  /** How often members report; default 5 s. A node is lost after three times of it. */
+  dispatcherHeartbeatMs?: number | null
+  /** How many ended tasks are kept for each slot; default 5. */
+  taskHistoryLimit?: number | null
+  /** How long certificates of members are good; default 90 days. */
+  certExpiryMs?: number | null
+  /** Starts anew from what this one manager knows, when the majority is lost for good. */
+  forceNewCluster?: boolean | null
+  /** Whether the first member takes tasks. */
+  availability?: Availability | null
+  /** Labels of the swarm itself. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+}
+
+/** Options of `Swarm.join`. */
+export interface JoinSwarm {
+  /** What the new member is; default: a worker. */
+  role?: NodeRole | null
+  /** The address that other members reach it at. */
+  advertiseAddr?: string | null
+  /** Where it listens; default `0.0.0.0:2377`. */
+  listenAddr?: string | null
+  /** The address that traffic of containers goes through; default: the advertised one. */
+  dataPathAddr?: string | null
+  /** Labels of the node. It takes tasks only after it has them. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Whether it takes tasks. */
+  availability?: Availability | null
+  /** How long it may take until the member is ready; default 2 min. */
+  timeoutMs?: number | null
+}
+
+/** What lets an engine into a swarm. */
+export interface JoinTokens {
+  /** As a worker. */
+  worker: string
+  /** As a manager. */
+  manager: string
+}
+
 /** Options of `Container.kill`. */
 export interface KillOptions {
   /** The signal; default `SIGKILL`. */
   signal?: string | null
+}
+
+/** Options of `App.kill`. */
+export interface KillServices {
+  /** Only these services; default: all. */
+  services?: Iterable<string> | null
+  /** The signal; default `SIGKILL`. */
+  signal?: string | null
+}
+
+/** Options of `Swarm.leave`. */
+export interface LeaveSwarm {
+  /** Also when it is a manager, or the last one: the state of the swarm may be lost. */
+  force?: boolean | null
 }
 
 /** Options of `Containers.list`. */
@@ -724,6 +887,30 @@ export interface ListNetworks {
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
+/** Options of `Nodes.list`. */
+export interface ListNodes {
+  /** The engine's filters, such as `{"role": ["manager"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
+/** Options of the calls that list secrets or configs. */
+export interface ListObjects {
+  /** The engine's filters, such as `{"label": ["team=web"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
+/** Options of `Services.list`. */
+export interface ListServices {
+  /** The engine's filters, such as `{"mode": ["global"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
+/** Options of the calls that list tasks. */
+export interface ListTasks {
+  /** The engine's filters, such as `{"desired-state": ["running"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
 /** Options of `Volumes.list`. */
 export interface ListVolumes {
   /** The engine's filters, such as `{"dangling": ["true"]}`. */
@@ -736,6 +923,24 @@ export interface LoadImages {
   data?: Uint8Array | ArrayBuffer | string | null
   /** The archive, as a file; it may be compressed. */
   path?: string | URL | null
+}
+
+/** Options of `Project.load` and `Project.parse`. */
+export interface LoadOptions {
+  /** The project folder; default: that of the first file. */
+  projectDir?: string | URL | null
+  /** Files of variables in place of `.env`. */
+  envFiles?: Iterable<string | URL> | null
+  /** Variables that go before those of the process and of files. */
+  env?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Leaves the variables of this process out. */
+  clearEnv?: boolean | null
+  /** Active profiles; `*` is all. */
+  profiles?: Iterable<string> | null
+  /** The project's name in place of the file's. */
+  name?: string | null
+  /** What files may reach; default: `trusted`. */
+  policy?: LoadPolicy | null
 }
 
 /** What was loaded from an archive. */
@@ -825,6 +1030,26 @@ export interface Ping {
   swarm: string | null
 }
 
+/**
+ * The steps that lead from what is to what is wanted.
+ *
+ * Applying a plan observes the world again and refuses, with `conflict`, when the steps would now be others.
+ */
+export interface Plan {
+  /** What is planned, such as `app shop: up`. */
+  title: string
+  /** The steps; `after` holds positions in this list. */
+  steps: Step[]
+  /** Whether there is nothing to do. */
+  isEmpty: boolean
+  /** The plan as a table for a person. */
+  text: string
+  /** The options that the plan was made with, for applying it. */
+  options?: any | null
+  /** `text`. */
+  toString(): string
+}
+
 /** The processes of a container. */
 export interface Processes {
   /** Names of the columns. */
@@ -845,6 +1070,12 @@ export interface PruneReport {
   removed: string[]
   /** Bytes that were freed. */
   spaceReclaimed: number
+}
+
+/** Options of `App.ps`. */
+export interface PsOptions {
+  /** Stopped containers too. */
+  all?: boolean | null
 }
 
 /** A port of a container on its host. */
@@ -928,6 +1159,12 @@ export interface RemoveImage {
   noPrune?: boolean | null
 }
 
+/** Options of `Node.remove`. */
+export interface RemoveNode {
+  /** Also while it is up. Its engine then still believes that it is a member. */
+  force?: boolean | null
+}
+
 /** Options of `Volumes.remove`. */
 export interface RemoveVolume {
   /** Also when its driver says that it cannot be removed, and when it is gone already. */
@@ -951,7 +1188,11 @@ export interface Resource {
   /** Its name. */
   name: string
   /** What it belongs to, such as the service of a container or the image of a layer. */
-  parent: string | null
+  parent?: string | null
+}
+
+/** Options of `Swarm.rotate_token`. */
+export interface RotateToken {
 }
 
 /** Options of `Containers.run_output`. */
@@ -962,17 +1203,117 @@ export interface RunOutput {
   timeoutMs?: number | null
 }
 
+/** A part of the output of a service. */
+export interface ServiceLog {
+  /** The name of the service. */
+  service: string
+  /** The ID of the task. */
+  task: string
+  /** The ID of the node. */
+  node: string
+  /** `stdout` or `stderr`. */
+  stream: string
+  /** One line, with its end. */
+  data: Buffer
+}
+
+/** Options of the calls that read logs of services. */
+export interface ServiceLogOptions {
+  /** Goes on with new output as it comes. */
+  follow?: boolean | null
+  /** Only output after this time: RFC 3339 or Unix seconds. */
+  since?: string | null
+  /** Only so many lines from the end, of each task. */
+  tail?: number | null
+  /** Puts the time before each line. */
+  timestamps?: boolean | null
+}
+
+/** Options of the calls that work on services. */
+export interface ServiceOptions {
+  /** Only these services; default: all. */
+  services?: Iterable<string> | null
+  /** How long containers may take to stop; default: their own. */
+  timeoutMs?: number | null
+}
+
 /** How to log in to a host. */
 export interface SshOptions {
-  /** The user; default: the configuration's, else the current one. */
+  /** The user; default: the address's, else the current one. */
   user?: string | null
-  /** The port; default: the configuration's, else 22. */
+  /** The port; default: the address's, else 22. */
   port?: number | null
+  /** How the host's key is checked. */
+  hostKey?: HostKey | null
 }
 /** How to log in to a host. */
 export const SshOptions: {
   (options?: SshOptions): SshOptions
   new (options?: SshOptions): SshOptions
+}
+
+/** Options of `Stack.down`. */
+export interface StackDown {
+  /** Returns as soon as all is asked for, and not when it is gone. */
+  noWait?: boolean | null
+  /** How long it may take until all is gone; default 2 min. */
+  timeoutMs?: number | null
+}
+
+/** What a `Stack` is made of. */
+export interface StackInit {
+  /** The swarm. */
+  swarm?: Swarm | null
+  /** The project; without one, the stack is known by its name alone. */
+  project?: Project | null
+  /** The stack's name; default: the project's. */
+  name?: string | null
+}
+
+/** What an up did. */
+export interface StackReport {
+  /** The stack's name. */
+  stack: string
+  /** What was done, as `create service shop_web`. */
+  done: string[]
+  /** Services of the stack that the project does not have. */
+  orphans: string[]
+  /** What the file says that a swarm cannot do; it was left out. */
+  warnings: string[]
+}
+
+/** A stack that a swarm has. */
+export interface StackSummary {
+  /** Its name. */
+  name: string
+  /** The names of its services. */
+  services: string[]
+}
+
+/** Options of `Stack.up` and `Stack.plan`. */
+export interface StackUp {
+  /** Removes services that the project does not have. */
+  prune?: boolean | null
+  /** Waits until all services run, and have run for as long as their update's monitor says (default 5 s). */
+  wait?: boolean | null
+  /** How long waits may take; default 5 min. */
+  timeoutMs?: number | null
+  /** Puts services that were updated back when the call fails. */
+  rollback?: boolean | null
+}
+
+/** One atomic step of a plan. */
+export interface Step {
+  /** The verb: `create`, `start`, `update`, `recreate`, `remove` and the like. */
+  action: string
+  /** What it acts on. */
+  resource: Resource
+  /** Why it is needed. */
+  cause: string
+  /** What it changes, field by field. */
+  changes?: Change[] | null
+  /** Positions in the plan of the steps that must be done before. */
+  after?: number[] | null
 }
 
 /** Options of the calls that stop. */
@@ -996,6 +1337,76 @@ export interface Subnet {
 export const Subnet: {
   (options?: Subnet): Subnet
   new (options?: Subnet): Subnet
+}
+
+/** How a swarm is. */
+export interface SwarmHealth {
+  /** Whether there is a leader, and all nodes are ready. */
+  healthy: boolean
+  /** The host name of the leader, empty when there is none. */
+  leader: string
+  /** How many managers there are. */
+  managers: number
+  /** How many of them the others reach. */
+  reachableManagers: number
+  /** How many more of them may fail before the swarm stands still; negative when it does. */
+  quorumMargin: number
+  /** How many nodes there are. */
+  nodes: number
+  /** How many of them are ready. */
+  readyNodes: number
+  /** What is wrong, a line each. */
+  problems: string[]
+}
+
+/** A secret or config of a swarm. */
+export interface SwarmObject {
+  /** Its ID. */
+  id: string
+  /** Its name. */
+  name: string
+  /** Its labels. */
+  labels: Record<string, string>
+  /** When it was made, in RFC 3339 form. */
+  created: string
+  /** Its content. A secret's is never given out. */
+  data: Buffer | null
+}
+
+/** A task of a service. */
+export interface Task {
+  /** Its ID. */
+  id: string
+  /** Its name: the service's, then its slot or node, such as `shop_web.1`. */
+  name: string
+  /** The ID of its service. */
+  serviceId: string
+  /** The name of its service. */
+  service: string
+  /** Its slot, from 1; 0 for a task of a global service. */
+  slot: number
+  /** The ID of its node, empty while it has none. */
+  nodeId: string
+  /** The host name of its node. */
+  node: string
+  /** What it is now, such as `running`, `starting`, `failed`. */
+  state: string
+  /** What it should be: `running`, `shutdown` and so on. */
+  desiredState: string
+  /** What the manager says of the state. */
+  message: string
+  /** Why it failed. */
+  error: string
+  /** The exit code of its container, where it has ended. */
+  exitCode: number | null
+  /** Its image. */
+  image: string
+  /** The ID of its container. */
+  containerId: string
+  /** When the state began, in RFC 3339 form. */
+  time: string
+  /** The labels of its containers. */
+  labels: Record<string, string>
 }
 
 /** How to speak TLS with an engine. Each part is given as a file or as PEM text. */
@@ -1036,6 +1447,40 @@ export const Ulimit: {
   new (options?: Ulimit): Ulimit
 }
 
+/** Options of `App.up` and `App.plan`. */
+export interface UpOptions {
+  /** Only these services and what they need; default: all. */
+  services?: Iterable<string> | null
+  /** Builds images although they are there. */
+  build?: boolean | null
+  /** Pulls images although they are there. */
+  pull?: boolean | null
+  /** When containers are replaced; default: when they differ. */
+  recreate?: Recreate | null
+  /** Removes containers of services that the project does not know. */
+  removeOrphans?: boolean | null
+  /** How many containers of a service, by service. */
+  scale?: Record<string, number> | ReadonlyMap<string, number> | null
+  /** Makes containers and does not start them. */
+  noStart?: boolean | null
+  /** Waits until all services run, and are healthy where they have a health check. */
+  wait?: boolean | null
+  /** How long waits for other services and for health may take; default 5 min. */
+  timeoutMs?: number | null
+  /** How long containers that are replaced may take to stop; default: their own. */
+  stopTimeoutMs?: number | null
+}
+
+/** What an up did. */
+export interface UpReport {
+  /** The project's name. */
+  project: string
+  /** What was done, as `create container shop-web-1`. */
+  done: string[]
+  /** Containers of services that the project does not know. */
+  orphans: string[]
+}
+
 /** Options of `Container.update`. */
 export interface UpdateContainer {
   /** Memory limit in bytes. */
@@ -1048,6 +1493,28 @@ export interface UpdateContainer {
   pidsLimit?: number | null
   /** Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`. */
   restart?: string | null
+}
+
+/** Options of `Node.update`. What is not given stays as it is. */
+export interface UpdateNode {
+  /** All labels of the node in the swarm. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Whether it takes tasks. */
+  availability?: Availability | null
+  /** What it is to the swarm. */
+  role?: NodeRole | null
+}
+
+/** Options of `Swarm.update`. What is not given stays as it is. */
+export interface UpdateSwarm {
+  /** Members have to be unlocked after a restart. */
+  autolock?: boolean | null
+  /** How often members report. */
+  dispatcherHeartbeatMs?: number | null
+  /** How many ended tasks are kept for each slot. */
+  taskHistoryLimit?: number | null
+  /** How long certificates of members are good. */
+  certExpiryMs?: number | null
 }
 
 /** The versions of an engine. */
@@ -1090,6 +1557,18 @@ export interface Volume {
 export interface WaitOptions {
   /** `not-running` (default), `next-exit` or `removed`. */
   condition?: string | null
+}
+
+/** Options of `new App`. */
+export interface AppNewOptions {
+  /** The project's name, for an app that is known by its labels alone. */
+  name?: string | null
+}
+
+/** Options of `new Stack`. */
+export interface StackNewOptions {
+  /** The stack's name; default: the project's. */
+  name?: string | null
 }
 
 /** The containers of an `Engine`. */
@@ -1731,6 +2210,692 @@ export class Session implements AsyncDisposable {
    * `unreachable` when the connection is lost.
    */
   wait(options?: CallOptions): Promise<number>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A Compose project. Cheap to clone. */
+export class Project implements AsyncDisposable {
+  private constructor()
+  /** Its name. */
+  readonly name: string
+  /** The names of its active services. */
+  readonly services: string[]
+  /** Its folder. */
+  readonly folder: string
+  /** Its files. */
+  readonly files: string[]
+  /** What is worth a word, with places. */
+  readonly warnings: Diagnostic[]
+  /**
+   * Loads a project from Compose files, each laid over the one before.
+   *
+   * Without files, `COMPOSE_FILE` names them, else the usual names are looked for here and above, with their overrides.
+   * All that is wrong is reported at once, with file, line and column.
+   *
+   * # Errors
+   * `not_found` for a missing file, `invalid_compose` with diagnostics, `forbidden` for a file that the policy does not allow.
+   */
+  static load(files?: Iterable<string | URL> | string | null, options?: LoadOptions & CallOptions): Promise<Project>
+  /**
+   * Loads a project from Compose files, each laid over the one before.
+   *
+   * Without files, `COMPOSE_FILE` names them, else the usual names are looked for here and above, with their overrides.
+   * All that is wrong is reported at once, with file, line and column.
+   *
+   * # Errors
+   * `not_found` for a missing file, `invalid_compose` with diagnostics, `forbidden` for a file that the policy does not allow.
+   */
+  static load(options?: LoadOptions & CallOptions): Promise<Project>
+  /**
+   * Loads a project from a text.
+   *
+   * # Errors
+   * `invalid_compose` with diagnostics.
+   */
+  static parse(text: string, options?: LoadOptions & CallOptions): Promise<Project>
+  /**
+   * The model as docker compose prints it with `config --format json`, with `$` as it is.
+   *
+   * # Errors
+   * None that a caller can cause.
+   */
+  config(options?: CallOptions): Promise<any>
+  /**
+   * The model as JSON text, with every `$` doubled, so that it can be loaded again.
+   *
+   * # Errors
+   * None that a caller can cause.
+   */
+  toJson(options?: CallOptions): Promise<string>
+  /**
+   * docker compose's hash of every service, as `config --hash '*'` prints them.
+   *
+   * # Errors
+   * None that a caller can cause.
+   */
+  hashes(options?: CallOptions): Promise<Record<string, string>>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A Compose project on one engine. Cheap to clone. */
+export class App implements AsyncDisposable {
+  /**
+   * The app of `project` on `engine`. Nothing is done yet.
+   * @param engine The engine.
+   * @param project The project.
+   */
+  constructor(engine?: Engine | null, project?: Project | null, options?: AppNewOptions)
+  /** The project's name. */
+  readonly name: string
+  /** The names of its services, where the project is known and not only its name. */
+  readonly services: string[]
+  /**
+   * The apps that an engine has, docker compose's too.
+   *
+   * # Errors
+   * `unreachable`, `timeout`.
+   */
+  static list(engine: Engine, options?: CallOptions): Promise<AppSummary[]>
+  /**
+   * What `App.up` with the same options would do.
+   *
+   * # Errors
+   * `not_found` for an unknown service or a missing external network or volume, `conflict` for a network of the same
+   * name that belongs to something else.
+   */
+  plan(options?: UpOptions & CallOptions): Promise<Plan>
+  /**
+   * Does what a plan says, if the engine is still as it was when the plan was made.
+   *
+   * # Errors
+   * `conflict` when the plan would now be another; else those of `App.up`.
+   */
+  apply(plan: Plan, options?: CallOptions): Promise<UpReport>
+  /**
+   * Brings the app up: makes what is missing, replaces what differs, starts what does not run.
+   *
+   * A second call changes nothing. What belongs to the project is known by docker compose's labels, so the two can
+   * take turns.
+   *
+   * # Errors
+   * Those of `App.plan`; `unhealthy` when a service that is waited for is not healthy, `timeout`, and what the
+   * engine says of a container that cannot be made or started.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work, whatever had been done.
+   */
+  up(options?: UpOptions & CallOptions): Promise<UpReport>
+  /**
+   * Stops and removes the app's containers and networks. What is gone already is fine.
+   *
+   * # Errors
+   * `forbidden` when something else is in one of its networks.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  down(options?: DownOptions & CallOptions): Promise<void>
+  /**
+   * The app's containers.
+   *
+   * # Errors
+   * `unreachable`, `timeout`.
+   */
+  ps(options?: PsOptions & CallOptions): Promise<Container[]>
+  /**
+   * The output of the app's containers, as it comes from all of them.
+   *
+   * # Errors
+   * `not_found` for an unknown service.
+   */
+  logs(options?: AppLogOptions & CallOptions): Stream<AppLog>
+  /**
+   * Starts containers that are there, those that others need first.
+   *
+   * # Errors
+   * `not_found` for an unknown service.
+   */
+  start(options?: ServiceOptions & CallOptions): Promise<void>
+  /**
+   * Stops containers, those that others need last.
+   *
+   * # Errors
+   * `not_found` for an unknown service.
+   */
+  stop(options?: ServiceOptions & CallOptions): Promise<void>
+  /**
+   * Stops containers and starts them again.
+   *
+   * # Errors
+   * `not_found` for an unknown service.
+   */
+  restart(options?: ServiceOptions & CallOptions): Promise<void>
+  /**
+   * Sends running containers a signal.
+   *
+   * # Errors
+   * `conflict` when one does not run, `not_found` for an unknown service.
+   */
+  kill(options?: WithSignal<KillServices>): Promise<void>
+  /**
+   * Freezes containers.
+   *
+   * # Errors
+   * `conflict` when one does not run, `not_found` for an unknown service.
+   */
+  pause(options?: ServiceOptions & CallOptions): Promise<void>
+  /**
+   * Lets frozen containers run on.
+   *
+   * # Errors
+   * `conflict` when one is not paused, `not_found` for an unknown service.
+   */
+  unpause(options?: ServiceOptions & CallOptions): Promise<void>
+  /**
+   * Runs a command in a container of a service, its first one. An exit code other than 0 is a result, not an error.
+   *
+   * # Errors
+   * `not_found`, `conflict` when the container does not run.
+   */
+  exec(service: string, command?: string | Iterable<string> | null, options?: ExecOptions & CallOptions): Promise<CommandOutput>
+  /**
+   * Runs a command in a container of a service, its first one. An exit code other than 0 is a result, not an error.
+   *
+   * # Errors
+   * `not_found`, `conflict` when the container does not run.
+   */
+  exec(service: string, options?: ExecOptions & CallOptions): Promise<CommandOutput>
+  /**
+   * Builds the images of services that have a build.
+   *
+   * # Errors
+   * `command_failed` when an instruction fails, `not_found`, `invalid_input`.
+   */
+  build(options?: ServiceOptions & CallOptions): Promise<void>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The nodes of a `Swarm`. */
+export interface SwarmNodes {
+  /**
+   * Lists the nodes, by host name.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  list(options?: ListNodes & CallOptions): Promise<Node[]>
+  /**
+   * The node with this ID or host name.
+   *
+   * # Errors
+   * `not_found`, `conflict` when several nodes have the host name.
+   */
+  get(id: string, options?: CallOptions): Promise<Node>
+}
+
+/** The services of a `Swarm`. */
+export interface SwarmServices {
+  /**
+   * Lists the services, by name.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  list(options?: ListServices & CallOptions): Promise<Service[]>
+  /**
+   * The service with this name or ID.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  get(name: string, options?: CallOptions): Promise<Service>
+}
+
+/** The secrets of a `Swarm`. */
+export interface SwarmSecrets {
+  /**
+   * Lists the secrets, by name.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  list(options?: ListObjects & CallOptions): Promise<SwarmObject[]>
+  /**
+   * The secret with this name or ID.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  get(name: string, options?: CallOptions): Promise<SwarmObject>
+  /**
+   * Makes a secret. Its content cannot be changed later.
+   *
+   * # Errors
+   * `already_exists`, `invalid_input` for a content that is too long.
+   */
+  create(name: string, data: Uint8Array | ArrayBuffer | string, options?: CreateObject & CallOptions): Promise<SwarmObject>
+  /**
+   * Removes a secret.
+   *
+   * # Errors
+   * `not_found`, `conflict` while services use it.
+   */
+  remove(name: string, options?: CallOptions): Promise<void>
+}
+
+/** The configs of a `Swarm`. */
+export interface SwarmConfigs {
+  /**
+   * Lists the configs, by name.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  list(options?: ListObjects & CallOptions): Promise<SwarmObject[]>
+  /**
+   * The config with this name or ID.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  get(name: string, options?: CallOptions): Promise<SwarmObject>
+  /**
+   * Makes a config. Its content cannot be changed later.
+   *
+   * # Errors
+   * `already_exists`, `invalid_input` for a content that is too long.
+   */
+  create(name: string, data: Uint8Array | ArrayBuffer | string, options?: CreateObject & CallOptions): Promise<SwarmObject>
+  /**
+   * Removes a config.
+   *
+   * # Errors
+   * `not_found`, `conflict` while services use it.
+   */
+  remove(name: string, options?: CallOptions): Promise<void>
+}
+
+/**
+ * A swarm, reached through its managers. Cheap to clone.
+ *
+ * When a manager does not answer or has lost its leader, the next one that is known is asked.
+ */
+export class Swarm implements AsyncDisposable {
+  private constructor()
+  /** Its ID. */
+  readonly id: string
+  /** The endpoints of the managers that are asked. */
+  readonly managers: string[]
+  /** The nodes of a `Swarm`. */
+  readonly nodes: SwarmNodes
+  /** The services of a `Swarm`. */
+  readonly services: SwarmServices
+  /** The secrets of a `Swarm`. */
+  readonly secrets: SwarmSecrets
+  /** The configs of a `Swarm`. */
+  readonly configs: SwarmConfigs
+  /**
+   * Starts a swarm with this engine as its first manager.
+   *
+   * # Errors
+   * `already_exists` when the engine is in a swarm, `invalid_input` for an address that it does not have.
+   *
+   * # Cancel safety
+   * The engine may be a member already when the call is given up; `Swarm.connect` then goes on from there.
+   */
+  static init(engine: Engine, options?: InitSwarm & CallOptions): Promise<Swarm>
+  /**
+   * The swarm that this engine is a manager of.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager of one.
+   */
+  static connect(engine: Engine, options?: CallOptions): Promise<Swarm>
+  /**
+   * Unlocks an engine whose swarm state is locked.
+   *
+   * # Errors
+   * `invalid_input` for a wrong key, `conflict` when nothing is locked.
+   */
+  static unlock(engine: Engine, key: string, options?: CallOptions): Promise<void>
+  /**
+   * Brings an engine into the swarm and waits until its node is ready. One that is in it already stays as it is.
+   *
+   * # Errors
+   * `already_exists` when the engine is in another swarm, `unreachable` and `timeout` when it cannot reach the managers.
+   *
+   * # Cancel safety
+   * The same call goes on from where it was.
+   */
+  join(engine: Engine, options?: JoinSwarm & CallOptions): Promise<Node>
+  /**
+   * Takes an engine out of the swarm, and its node off the list. One that is in no swarm stays as it is.
+   *
+   * # Errors
+   * `conflict` for a manager without `force`.
+   *
+   * # Cancel safety
+   * The same call goes on from where it was.
+   */
+  leave(engine: Engine, options?: LeaveSwarm & CallOptions): Promise<void>
+  /**
+   * The swarm as its managers describe it, without the tokens.
+   *
+   * # Errors
+   * `conflict` when the engine is no longer a manager.
+   */
+  inspect(options?: CallOptions): Promise<any>
+  /**
+   * Changes settings of the swarm.
+   *
+   * # Errors
+   * `invalid_input`.
+   */
+  update(options?: UpdateSwarm & CallOptions): Promise<void>
+  /**
+   * The tokens that let engines join.
+   *
+   * # Errors
+   * `conflict` when the engine is no longer a manager.
+   */
+  tokens(options?: CallOptions): Promise<JoinTokens>
+  /**
+   * Makes the token of a role anew; the old one lets nobody in any more.
+   *
+   * # Errors
+   * `conflict` when the engine is no longer a manager.
+   */
+  rotateToken(role: NodeRole, options?: RotateToken & CallOptions): Promise<JoinTokens>
+  /**
+   * The key that unlocks managers after a restart, empty when they are not locked.
+   *
+   * # Errors
+   * `conflict` when the engine is no longer a manager.
+   */
+  unlockKey(options?: CallOptions): Promise<string>
+  /**
+   * How the swarm is: its leader, its quorum, its nodes.
+   *
+   * # Errors
+   * `unreachable` when no manager answers; a swarm without a leader is an answer, not an error.
+   */
+  health(options?: CallOptions): Promise<SwarmHealth>
+  /**
+   * The tasks of the swarm, those that have ended too.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  tasks(options?: ListTasks & CallOptions): Promise<Task[]>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A node of a swarm, as it was when it was read. */
+export class Node implements AsyncDisposable {
+  private constructor()
+  /** Its ID. */
+  readonly id: string
+  /** Its host name. */
+  readonly hostname: string
+  /** `manager` or `worker`. */
+  readonly role: string
+  /** `active`, `pause` or `drain`. */
+  readonly availability: string
+  /** `ready`, `down`, `unknown` or `disconnected`. */
+  readonly state: string
+  /** Why it is in that state, where that is known. */
+  readonly message: string
+  /** Its address. */
+  readonly address: string
+  /** Whether it is the leader. */
+  readonly leader: boolean
+  /** For a manager: `reachable`, `unreachable` or `unknown`; else empty. */
+  readonly reachability: string
+  /** Its labels in the swarm. */
+  readonly labels: Record<string, string>
+  /** Its engine's version. */
+  readonly engineVersion: string
+  /** How many CPUs it has. */
+  readonly cpus: number
+  /** Its memory, in bytes. */
+  readonly memory: number
+  /**
+   * The node as it is now.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  reload(options?: CallOptions): Promise<Node>
+  /**
+   * All that the managers know of it, in the engine's own form.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  inspect(options?: CallOptions): Promise<any>
+  /**
+   * Changes labels, availability or role, and gives the node as it is then.
+   *
+   * # Errors
+   * `not_found`; `conflict` when the swarm would lose its majority of managers.
+   */
+  update(options?: UpdateNode & CallOptions): Promise<Node>
+  /**
+   * Makes it a manager, and waits until the others reach it.
+   *
+   * # Errors
+   * `not_found`, `timeout`.
+   */
+  promote(options?: CallOptions): Promise<Node>
+  /**
+   * Makes it a worker, and waits until it has left the group of managers.
+   *
+   * # Errors
+   * `conflict` for the last manager, `timeout`.
+   */
+  demote(options?: CallOptions): Promise<Node>
+  /**
+   * Moves its tasks to other nodes.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  drain(options?: CallOptions): Promise<Node>
+  /**
+   * Lets it take tasks.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  activate(options?: CallOptions): Promise<Node>
+  /**
+   * Keeps its tasks and gives it no new ones.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  pause(options?: CallOptions): Promise<Node>
+  /**
+   * Its tasks.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  tasks(options?: ListTasks & CallOptions): Promise<Task[]>
+  /**
+   * Takes it off the list.
+   *
+   * # Errors
+   * `not_found`; `conflict` while it is up or a manager.
+   */
+  remove(options?: RemoveNode & CallOptions): Promise<void>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A service of a swarm, as it was when it was read. */
+export class Service implements AsyncDisposable {
+  private constructor()
+  /** Its ID. */
+  readonly id: string
+  /** Its name. */
+  readonly name: string
+  /** Its image. */
+  readonly image: string
+  /** `replicated`, `global`, `replicated-job` or `global-job`. */
+  readonly mode: string
+  /** How many tasks should run. */
+  readonly desiredTasks: number
+  /** How many tasks run. */
+  readonly runningTasks: number
+  /** Its labels. */
+  readonly labels: Record<string, string>
+  /** Where its update stands, such as `updating` or `completed`; empty when there was none. */
+  readonly updateState: string
+  /** What the managers say of the update. */
+  readonly updateMessage: string
+  /**
+   * The service as it is now.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  reload(options?: CallOptions): Promise<Service>
+  /**
+   * All that the managers know of it, in the engine's own form.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  inspect(options?: CallOptions): Promise<any>
+  /**
+   * Sets how many tasks it should have, and gives it as it is then. The tasks come and go afterwards.
+   *
+   * # Errors
+   * `invalid_input` for a global service, `not_found`.
+   */
+  scale(replicas: number, options?: CallOptions): Promise<Service>
+  /**
+   * Puts the spec before the last update back.
+   *
+   * # Errors
+   * `conflict` when there is none.
+   */
+  rollback(options?: CallOptions): Promise<Service>
+  /**
+   * Its tasks.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  tasks(options?: ListTasks & CallOptions): Promise<Task[]>
+  /**
+   * The output of its tasks, from all nodes.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  logs(options?: ServiceLogOptions & CallOptions): Stream<ServiceLog>
+  /**
+   * Removes it; its containers go a few seconds later.
+   *
+   * # Errors
+   * `not_found` when it has been removed.
+   */
+  remove(options?: CallOptions): Promise<void>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A project on a swarm: its services spread over the nodes, known by docker stack's names and labels. Cheap to clone. */
+export class Stack implements AsyncDisposable {
+  /**
+   * The stack of `project` on `swarm`, named as the project. Nothing is done yet.
+   * @param swarm The swarm.
+   * @param project The project; without one, the stack is known by its name alone.
+   */
+  constructor(swarm?: Swarm | null, project?: Project | null, options?: StackNewOptions)
+  /** Its name. */
+  readonly name: string
+  /** What the file says that a swarm cannot do; it is left out. */
+  readonly warnings: string[]
+  /**
+   * The stacks of a swarm, by name, whichever tool made them.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  static list(swarm: Swarm, options?: CallOptions): Promise<StackSummary[]>
+  /**
+   * What `Stack.up` with the same options would do.
+   *
+   * # Errors
+   * `not_found` for a missing external network, secret or config, `conflict` for an object of the same name that
+   * belongs to something else or cannot be changed, `invalid_input` for what a swarm cannot run.
+   */
+  plan(options?: StackUp & CallOptions): Promise<Plan>
+  /**
+   * Does what a plan says, if the swarm is still as it was when the plan was made.
+   *
+   * # Errors
+   * `conflict` when the plan would now be another; else those of `Stack.up`.
+   */
+  apply(plan: Plan, options?: CallOptions): Promise<StackReport>
+  /**
+   * Brings the stack up: makes what is missing and updates what differs, services after those they depend on.
+   *
+   * A second call changes nothing. Secrets and configs are versioned by their content: when a file changes, only the
+   * services that use it are updated. What belongs to the stack is known by docker stack's labels.
+   *
+   * # Errors
+   * Those of `Stack.plan`; `unhealthy` when tasks of a service keep failing, `timeout`.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work, whatever had been done.
+   */
+  up(options?: StackUp & CallOptions): Promise<StackReport>
+  /**
+   * Removes the stack's services, networks, secrets and configs, and returns when they and their containers are gone.
+   * Volumes stay. What is gone already is fine.
+   *
+   * # Errors
+   * `timeout` when something does not go, such as a network that a container of another stack is in.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  down(options?: StackDown & CallOptions): Promise<void>
+  /**
+   * The tasks of the stack, those that have ended too.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  ps(options?: ListTasks & CallOptions): Promise<Task[]>
+  /**
+   * The services of the stack, by name.
+   *
+   * # Errors
+   * `conflict` when the engine is not a manager, or there is no leader.
+   */
+  services(options?: CallOptions): Promise<Service[]>
+  /**
+   * The output of all services, from all nodes.
+   *
+   * # Errors
+   * `not_found` when the stack has no service.
+   */
+  logs(options?: ServiceLogOptions & CallOptions): Stream<ServiceLog>
   /** Lets go of the object. Its connections are closed with the last object that uses them. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

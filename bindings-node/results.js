@@ -12,7 +12,7 @@ const decoders = new Map()
 
 /** Makes a value of the core what JavaScript's users see; none where it stays as it is. */
 function decoderOf(type) {
-  if (type === 0 || type === 1) return undefined
+  if (type === 0 || type === 1 || type.how === 'hidden') return undefined
   let found = decoders.get(type)
   if (found === undefined) {
     // A model may hold itself: its decoder is there before those of its fields.
@@ -57,14 +57,22 @@ function modelDecoder(model) {
   }
   const fields = [...model.names].map(([name, [field, type]]) => [name, field, decoderOf(type)])
   const hasText = model.fields.text === 0
+  const hidden = [...model.names].filter(([, [, type]]) => type.how === 'hidden').map(([name]) => name)
   return (value, answer) => {
     const out = {}
     for (const [name, field, decode] of fields) {
       const item = value[field]
       if (item !== undefined) out[name] = decode === undefined ? item : decode(item, answer)
     }
+    if (hidden.length > 0) hide(out, hidden)
     return hasText ? printable(out, out.text) : out
   }
+}
+
+/** Keeps these fields out of what `console.log` shows. */
+function hide(object, names) {
+  const value = (_depth, options, inspect) => inspect({ ...object, ...Object.fromEntries(names.map((name) => [name, '(hidden)'])) }, options)
+  Object.defineProperty(object, Symbol.for('nodejs.util.inspect.custom'), { value })
 }
 
 /** Has `String(object)` give `text`; the object's own keys stay what they are. */

@@ -25,6 +25,7 @@ mod secret;
 pub mod stream;
 #[doc(hidden)]
 pub mod surface;
+pub mod swarm;
 pub mod transport;
 pub mod units;
 
@@ -34,7 +35,8 @@ pub use error::{Error, ErrorKind, Result};
 
 pub use plan::Plan;
 pub use progress::Event;
-pub use secret::Secret;
+pub use secret::{Secret, Token};
 pub use stream::Streaming;
+pub use swarm::{Stack, Swarm};
 
 pub use transport::{Endpoint, HostKey, SshOptions, TlsOptions};

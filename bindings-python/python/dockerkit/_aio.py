@@ -4,7 +4,7 @@
 from ._runtime import Group as _Group, many as _many
 from ._waiting import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 
 class EngineContainers(_Group):
@@ -1322,3 +1322,728 @@ class App(_Closing):
             timeout: How long containers may take to stop; default: their own.
         """
         return await _call(__name__, "App", "build", self, {}, options, None)
+
+
+class SwarmNodes(_Group):
+    """The nodes of a `Swarm`."""
+    __slots__ = ()
+
+    async def list(self, **options):
+        """Lists the nodes, by host name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"role": ["manager"]}`.
+        """
+        return await _call(__name__, "Swarm", "nodes.list", self._of, {}, options, ("list", ("handle", "Node")))
+
+    async def get(self, id, **options):
+        """The node with this ID or host name.
+
+        Errors:
+        `not_found`, `conflict` when several nodes have the host name.
+        """
+        return await _call(__name__, "Swarm", "nodes.get", self._of, {"id": id}, options, ("handle", "Node"))
+
+
+class SwarmServices(_Group):
+    """The services of a `Swarm`."""
+    __slots__ = ()
+
+    async def list(self, **options):
+        """Lists the services, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"mode": ["global"]}`.
+        """
+        return await _call(__name__, "Swarm", "services.list", self._of, {}, options, ("list", ("handle", "Service")))
+
+    async def get(self, name, **options):
+        """The service with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Swarm", "services.get", self._of, {"name": name}, options, ("handle", "Service"))
+
+
+class SwarmSecrets(_Group):
+    """The secrets of a `Swarm`."""
+    __slots__ = ()
+
+    async def list(self, **options):
+        """Lists the secrets, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"label": ["team=web"]}`.
+        """
+        return await _call(__name__, "Swarm", "secrets.list", self._of, {}, options, ("list", "SwarmObject"))
+
+    async def get(self, name, **options):
+        """The secret with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Swarm", "secrets.get", self._of, {"name": name}, options, "SwarmObject")
+
+    async def create(self, name, data, **options):
+        """Makes a secret. Its content cannot be changed later.
+
+        Errors:
+        `already_exists`, `invalid_input` for a content that is too long.
+
+        Arguments:
+            labels: Labels.
+            template_driver: The driver of templates in its content, such as `golang`; default: none.
+        """
+        return await _call(__name__, "Swarm", "secrets.create", self._of, {"name": name, "data": data}, options, "SwarmObject")
+
+    async def remove(self, name, **options):
+        """Removes a secret.
+
+        Errors:
+        `not_found`, `conflict` while services use it.
+        """
+        return await _call(__name__, "Swarm", "secrets.remove", self._of, {"name": name}, options, None)
+
+
+class SwarmConfigs(_Group):
+    """The configs of a `Swarm`."""
+    __slots__ = ()
+
+    async def list(self, **options):
+        """Lists the configs, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"label": ["team=web"]}`.
+        """
+        return await _call(__name__, "Swarm", "configs.list", self._of, {}, options, ("list", "SwarmObject"))
+
+    async def get(self, name, **options):
+        """The config with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Swarm", "configs.get", self._of, {"name": name}, options, "SwarmObject")
+
+    async def create(self, name, data, **options):
+        """Makes a config. Its content cannot be changed later.
+
+        Errors:
+        `already_exists`, `invalid_input` for a content that is too long.
+
+        Arguments:
+            labels: Labels.
+            template_driver: The driver of templates in its content, such as `golang`; default: none.
+        """
+        return await _call(__name__, "Swarm", "configs.create", self._of, {"name": name, "data": data}, options, "SwarmObject")
+
+    async def remove(self, name, **options):
+        """Removes a config.
+
+        Errors:
+        `not_found`, `conflict` while services use it.
+        """
+        return await _call(__name__, "Swarm", "configs.remove", self._of, {"name": name}, options, None)
+
+
+class Swarm(_Closing):
+    """A swarm, reached through its managers. Cheap to clone.
+
+    When a manager does not answer or has lost its leader, the next one that is known is asked.
+    """
+    __slots__ = ()
+    _class = "Swarm"
+
+    @property
+    def id(self):
+        """Its ID."""
+        return self._properties.get("id")
+
+    @property
+    def managers(self):
+        """The endpoints of the managers that are asked."""
+        return self._properties.get("managers")
+
+    @property
+    def nodes(self):
+        """The nodes of a `Swarm`."""
+        return SwarmNodes(self)
+
+    @property
+    def services(self):
+        """The services of a `Swarm`."""
+        return SwarmServices(self)
+
+    @property
+    def secrets(self):
+        """The secrets of a `Swarm`."""
+        return SwarmSecrets(self)
+
+    @property
+    def configs(self):
+        """The configs of a `Swarm`."""
+        return SwarmConfigs(self)
+
+    @staticmethod
+    async def init(engine, **options):
+        """Starts a swarm with this engine as its first manager.
+
+        Errors:
+        `already_exists` when the engine is in a swarm, `invalid_input` for an address that it does not have.
+
+        Cancel safety:
+        The engine may be a member already when the call is given up; `Swarm.connect` then goes on from there.
+
+        Arguments:
+            advertise_addr: The address that other members reach this one at: an address, an interface, or either with a port.
+            listen_addr: Where to listen; default `0.0.0.0:2377`.
+            data_path_addr: The address that traffic of containers goes through; default: the advertised one.
+            data_path_port: The UDP port of that traffic; default 4789.
+            default_addr_pool: Where networks get their subnets from, such as `10.20.0.0/16`.
+            subnet_size: The length of the mask of these subnets; default 24.
+            autolock: Members have to be unlocked after a restart.
+            dispatcher_heartbeat: How often members report; default 5 s. A node is lost after three times of it.
+            task_history_limit: How many ended tasks are kept for each slot; default 5.
+            cert_expiry: How long certificates of members are good; default 90 days.
+            force_new_cluster: Starts anew from what this one manager knows, when the majority is lost for good.
+            availability: Whether the first member takes tasks.
+            labels: Labels of the swarm itself.
+        """
+        return await _call(__name__, "Swarm", "init", None, {"engine": engine}, options, ("handle", "Swarm"))
+
+    @staticmethod
+    async def connect(engine, **options):
+        """The swarm that this engine is a manager of.
+
+        Errors:
+        `conflict` when the engine is not a manager of one.
+        """
+        return await _call(__name__, "Swarm", "connect", None, {"engine": engine}, options, ("handle", "Swarm"))
+
+    @staticmethod
+    async def unlock(engine, key, **options):
+        """Unlocks an engine whose swarm state is locked.
+
+        Errors:
+        `invalid_input` for a wrong key, `conflict` when nothing is locked.
+        """
+        return await _call(__name__, "Swarm", "unlock", None, {"engine": engine, "key": key}, options, None)
+
+    async def join(self, engine, **options):
+        """Brings an engine into the swarm and waits until its node is ready. One that is in it already stays as it is.
+
+        Errors:
+        `already_exists` when the engine is in another swarm, `unreachable` and `timeout` when it cannot reach the managers.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            role: What the new member is; default: a worker.
+            advertise_addr: The address that other members reach it at.
+            listen_addr: Where it listens; default `0.0.0.0:2377`.
+            data_path_addr: The address that traffic of containers goes through; default: the advertised one.
+            labels: Labels of the node. It takes tasks only after it has them.
+            availability: Whether it takes tasks.
+            timeout: How long it may take until the member is ready; default 2 min.
+        """
+        return await _call(__name__, "Swarm", "join", self, {"engine": engine}, options, ("handle", "Node"))
+
+    async def leave(self, engine, **options):
+        """Takes an engine out of the swarm, and its node off the list. One that is in no swarm stays as it is.
+
+        Errors:
+        `conflict` for a manager without `force`.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            force: Also when it is a manager, or the last one: the state of the swarm may be lost.
+        """
+        return await _call(__name__, "Swarm", "leave", self, {"engine": engine}, options, None)
+
+    async def inspect(self, **options):
+        """The swarm as its managers describe it, without the tokens.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+        return await _call(__name__, "Swarm", "inspect", self, {}, options, None)
+
+    async def update(self, **options):
+        """Changes settings of the swarm.
+
+        Errors:
+        `invalid_input`.
+
+        Arguments:
+            autolock: Members have to be unlocked after a restart.
+            dispatcher_heartbeat: How often members report.
+            task_history_limit: How many ended tasks are kept for each slot.
+            cert_expiry: How long certificates of members are good.
+        """
+        return await _call(__name__, "Swarm", "update", self, {}, options, None)
+
+    async def tokens(self, **options):
+        """The tokens that let engines join.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+        return await _call(__name__, "Swarm", "tokens", self, {}, options, "JoinTokens")
+
+    async def rotate_token(self, role, **options):
+        """Makes the token of a role anew; the old one lets nobody in any more.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+        return await _call(__name__, "Swarm", "rotate_token", self, {"role": role}, options, "JoinTokens")
+
+    async def unlock_key(self, **options):
+        """The key that unlocks managers after a restart, empty when they are not locked.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+        return await _call(__name__, "Swarm", "unlock_key", self, {}, options, None)
+
+    async def health(self, **options):
+        """How the swarm is: its leader, its quorum, its nodes.
+
+        Errors:
+        `unreachable` when no manager answers; a swarm without a leader is an answer, not an error.
+        """
+        return await _call(__name__, "Swarm", "health", self, {}, options, "SwarmHealth")
+
+    async def tasks(self, **options):
+        """The tasks of the swarm, those that have ended too.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+        return await _call(__name__, "Swarm", "tasks", self, {}, options, ("list", "Task"))
+
+
+class Node(_Closing):
+    """A node of a swarm, as it was when it was read."""
+    __slots__ = ()
+    _class = "Node"
+
+    @property
+    def id(self):
+        """Its ID."""
+        return self._properties.get("id")
+
+    @property
+    def hostname(self):
+        """Its host name."""
+        return self._properties.get("hostname")
+
+    @property
+    def role(self):
+        """`manager` or `worker`."""
+        return self._properties.get("role")
+
+    @property
+    def availability(self):
+        """`active`, `pause` or `drain`."""
+        return self._properties.get("availability")
+
+    @property
+    def state(self):
+        """`ready`, `down`, `unknown` or `disconnected`."""
+        return self._properties.get("state")
+
+    @property
+    def message(self):
+        """Why it is in that state, where that is known."""
+        return self._properties.get("message")
+
+    @property
+    def address(self):
+        """Its address."""
+        return self._properties.get("address")
+
+    @property
+    def leader(self):
+        """Whether it is the leader."""
+        return self._properties.get("leader")
+
+    @property
+    def reachability(self):
+        """For a manager: `reachable`, `unreachable` or `unknown`; else empty."""
+        return self._properties.get("reachability")
+
+    @property
+    def labels(self):
+        """Its labels in the swarm."""
+        return self._properties.get("labels")
+
+    @property
+    def engine_version(self):
+        """Its engine's version."""
+        return self._properties.get("engine_version")
+
+    @property
+    def cpus(self):
+        """How many CPUs it has."""
+        return self._properties.get("cpus")
+
+    @property
+    def memory(self):
+        """Its memory, in bytes."""
+        return self._properties.get("memory")
+
+    async def reload(self, **options):
+        """The node as it is now.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+        return await _call(__name__, "Node", "reload", self, {}, options, ("handle", "Node"))
+
+    async def inspect(self, **options):
+        """All that the managers know of it, in the engine's own form.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+        return await _call(__name__, "Node", "inspect", self, {}, options, None)
+
+    async def update(self, **options):
+        """Changes labels, availability or role, and gives the node as it is then.
+
+        Errors:
+        `not_found`; `conflict` when the swarm would lose its majority of managers.
+
+        Arguments:
+            labels: All labels of the node in the swarm.
+            availability: Whether it takes tasks.
+            role: What it is to the swarm.
+        """
+        return await _call(__name__, "Node", "update", self, {}, options, ("handle", "Node"))
+
+    async def promote(self, **options):
+        """Makes it a manager, and waits until the others reach it.
+
+        Errors:
+        `not_found`, `timeout`.
+        """
+        return await _call(__name__, "Node", "promote", self, {}, options, ("handle", "Node"))
+
+    async def demote(self, **options):
+        """Makes it a worker, and waits until it has left the group of managers.
+
+        Errors:
+        `conflict` for the last manager, `timeout`.
+        """
+        return await _call(__name__, "Node", "demote", self, {}, options, ("handle", "Node"))
+
+    async def drain(self, **options):
+        """Moves its tasks to other nodes.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Node", "drain", self, {}, options, ("handle", "Node"))
+
+    async def activate(self, **options):
+        """Lets it take tasks.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Node", "activate", self, {}, options, ("handle", "Node"))
+
+    async def pause(self, **options):
+        """Keeps its tasks and gives it no new ones.
+
+        Errors:
+        `not_found`.
+        """
+        return await _call(__name__, "Node", "pause", self, {}, options, ("handle", "Node"))
+
+    async def tasks(self, **options):
+        """Its tasks.
+
+        Errors:
+        `not_found`.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+        return await _call(__name__, "Node", "tasks", self, {}, options, ("list", "Task"))
+
+    async def remove(self, **options):
+        """Takes it off the list.
+
+        Errors:
+        `not_found`; `conflict` while it is up or a manager.
+
+        Arguments:
+            force: Also while it is up. Its engine then still believes that it is a member.
+        """
+        return await _call(__name__, "Node", "remove", self, {}, options, None)
+
+
+class Service(_Closing):
+    """A service of a swarm, as it was when it was read."""
+    __slots__ = ()
+    _class = "Service"
+
+    @property
+    def id(self):
+        """Its ID."""
+        return self._properties.get("id")
+
+    @property
+    def name(self):
+        """Its name."""
+        return self._properties.get("name")
+
+    @property
+    def image(self):
+        """Its image."""
+        return self._properties.get("image")
+
+    @property
+    def mode(self):
+        """`replicated`, `global`, `replicated-job` or `global-job`."""
+        return self._properties.get("mode")
+
+    @property
+    def desired_tasks(self):
+        """How many tasks should run."""
+        return self._properties.get("desired_tasks")
+
+    @property
+    def running_tasks(self):
+        """How many tasks run."""
+        return self._properties.get("running_tasks")
+
+    @property
+    def labels(self):
+        """Its labels."""
+        return self._properties.get("labels")
+
+    @property
+    def update_state(self):
+        """Where its update stands, such as `updating` or `completed`; empty when there was none."""
+        return self._properties.get("update_state")
+
+    @property
+    def update_message(self):
+        """What the managers say of the update."""
+        return self._properties.get("update_message")
+
+    async def reload(self, **options):
+        """The service as it is now.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+        return await _call(__name__, "Service", "reload", self, {}, options, ("handle", "Service"))
+
+    async def inspect(self, **options):
+        """All that the managers know of it, in the engine's own form.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+        return await _call(__name__, "Service", "inspect", self, {}, options, None)
+
+    async def scale(self, replicas, **options):
+        """Sets how many tasks it should have, and gives it as it is then. The tasks come and go afterwards.
+
+        Errors:
+        `invalid_input` for a global service, `not_found`.
+        """
+        return await _call(__name__, "Service", "scale", self, {"replicas": replicas}, options, ("handle", "Service"))
+
+    async def rollback(self, **options):
+        """Puts the spec before the last update back.
+
+        Errors:
+        `conflict` when there is none.
+        """
+        return await _call(__name__, "Service", "rollback", self, {}, options, ("handle", "Service"))
+
+    async def tasks(self, **options):
+        """Its tasks.
+
+        Errors:
+        `not_found` when it has been removed.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+        return await _call(__name__, "Service", "tasks", self, {}, options, ("list", "Task"))
+
+    def logs(self, **options):
+        """The output of its tasks, from all nodes.
+
+        Errors:
+        `not_found` when it has been removed.
+
+        Arguments:
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each task.
+            timestamps: Puts the time before each line.
+        """
+        return Stream.starting(__name__, "Service", "logs", self, {}, options, ("stream", "ServiceLog"))
+
+    async def remove(self, **options):
+        """Removes it; its containers go a few seconds later.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+        return await _call(__name__, "Service", "remove", self, {}, options, None)
+
+
+class Stack(_Closing):
+    """A project on a swarm: its services spread over the nodes, known by docker stack's names and labels. Cheap to clone."""
+    __slots__ = ()
+    _class = "Stack"
+
+    def __init__(self, swarm=None, project=None, **options):
+        """The stack of `project` on `swarm`, named as the project. Nothing is done yet.
+
+        Arguments:
+            swarm: The swarm.
+            project: The project; without one, the stack is known by its name alone.
+            name: The stack's name; default: the project's.
+        """
+        from . import _aio
+        self._construct({"swarm": swarm, "project": project}, options, _aio)
+
+    @property
+    def name(self):
+        """Its name."""
+        return self._properties.get("name")
+
+    @property
+    def warnings(self):
+        """What the file says that a swarm cannot do; it is left out."""
+        return self._properties.get("warnings")
+
+    @staticmethod
+    async def list(swarm, **options):
+        """The stacks of a swarm, by name, whichever tool made them.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+        """
+        return await _call(__name__, "Stack", "list", None, {"swarm": swarm}, options, ("list", "StackSummary"))
+
+    async def plan(self, **options):
+        """What `Stack.up` with the same options would do.
+
+        Errors:
+        `not_found` for a missing external network, secret or config, `conflict` for an object of the same name that
+        belongs to something else or cannot be changed, `invalid_input` for what a swarm cannot run.
+
+        Arguments:
+            prune: Removes services that the project does not have.
+            wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            timeout: How long waits may take; default 5 min.
+            rollback: Puts services that were updated back when the call fails.
+        """
+        return await _call(__name__, "Stack", "plan", self, {}, options, "Plan")
+
+    async def apply(self, plan, **options):
+        """Does what a plan says, if the swarm is still as it was when the plan was made.
+
+        Errors:
+        `conflict` when the plan would now be another; else those of `Stack.up`.
+        """
+        return await _call(__name__, "Stack", "apply", self, {"plan": plan}, options, "StackReport")
+
+    async def up(self, **options):
+        """Brings the stack up: makes what is missing and updates what differs, services after those they depend on.
+
+        A second call changes nothing. Secrets and configs are versioned by their content: when a file changes, only the
+        services that use it are updated. What belongs to the stack is known by docker stack's labels.
+
+        Errors:
+        Those of `Stack.plan`; `unhealthy` when tasks of a service keep failing, `timeout`.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            prune: Removes services that the project does not have.
+            wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            timeout: How long waits may take; default 5 min.
+            rollback: Puts services that were updated back when the call fails.
+        """
+        return await _call(__name__, "Stack", "up", self, {}, options, "StackReport")
+
+    async def down(self, **options):
+        """Removes the stack's services, networks, secrets and configs, and returns when they and their containers are gone.
+        Volumes stay. What is gone already is fine.
+
+        Errors:
+        `timeout` when something does not go, such as a network that a container of another stack is in.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            no_wait: Returns as soon as all is asked for, and not when it is gone.
+            timeout: How long it may take until all is gone; default 2 min.
+        """
+        return await _call(__name__, "Stack", "down", self, {}, options, None)
+
+    async def ps(self, **options):
+        """The tasks of the stack, those that have ended too.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+        return await _call(__name__, "Stack", "ps", self, {}, options, ("list", "Task"))
+
+    async def services(self, **options):
+        """The services of the stack, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+        """
+        return await _call(__name__, "Stack", "services", self, {}, options, ("list", ("handle", "Service")))
+
+    def logs(self, **options):
+        """The output of all services, from all nodes.
+
+        Errors:
+        `not_found` when the stack has no service.
+
+        Arguments:
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each task.
+            timestamps: Puts the time before each line.
+        """
+        return Stream.starting(__name__, "Stack", "logs", self, {}, options, ("stream", "ServiceLog"))

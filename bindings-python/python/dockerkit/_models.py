@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "SshOptions", "Status", "Step", "Subnet", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -120,6 +120,13 @@ class Info(_Model):
     _fields = ("id", "name", "server_version", "storage_driver", "operating_system", "architecture", "kernel_version", "cpus", "memory", "containers", "containers_running", "images", "swarm", "swarm_node_id", "swarm_manager", "warnings", "raw", )
 
 
+class JoinTokens(_Model):
+    """What lets an engine into a swarm."""
+    __slots__ = ("worker", "manager", )
+    _fields = ("worker", "manager", )
+    _hidden = ("worker", "manager", )
+
+
 class LoadReport(_Model):
     """What was loaded from an archive."""
     __slots__ = ("images", )
@@ -200,10 +207,29 @@ class Resource(_Model):
     _required = ("kind", "name", )
 
 
+class ServiceLog(_Model):
+    """A part of the output of a service."""
+    __slots__ = ("service", "task", "node", "stream", "data", )
+    _fields = ("service", "task", "node", "stream", "data", )
+    _types = {"data": ("bytes", None)}
+
+
 class SshOptions(_Model):
     """How to log in to a host."""
     __slots__ = ("user", "port", "host_key", )
     _fields = ("user", "port", "host_key", )
+
+
+class StackReport(_Model):
+    """What an up did."""
+    __slots__ = ("stack", "done", "orphans", "warnings", )
+    _fields = ("stack", "done", "orphans", "warnings", )
+
+
+class StackSummary(_Model):
+    """A stack that a swarm has."""
+    __slots__ = ("name", "services", )
+    _fields = ("name", "services", )
 
 
 class Step(_Model):
@@ -218,6 +244,25 @@ class Subnet(_Model):
     """Addresses of a network."""
     __slots__ = ("subnet", "ip_range", "gateway", "aux_addresses", )
     _fields = ("subnet", "ip_range", "gateway", "aux_addresses", )
+
+
+class SwarmHealth(_Model):
+    """How a swarm is."""
+    __slots__ = ("healthy", "leader", "managers", "reachable_managers", "quorum_margin", "nodes", "ready_nodes", "problems", )
+    _fields = ("healthy", "leader", "managers", "reachable_managers", "quorum_margin", "nodes", "ready_nodes", "problems", )
+
+
+class SwarmObject(_Model):
+    """A secret or config of a swarm."""
+    __slots__ = ("id", "name", "labels", "created", "data", )
+    _fields = ("id", "name", "labels", "created", "data", )
+    _types = {"data": ("bytes", None)}
+
+
+class Task(_Model):
+    """A task of a service."""
+    __slots__ = ("id", "name", "service_id", "service", "slot", "node_id", "node", "state", "desired_state", "message", "error", "exit_code", "image", "container_id", "time", "labels", )
+    _fields = ("id", "name", "service_id", "service", "slot", "node_id", "node", "state", "desired_state", "message", "error", "exit_code", "image", "container_id", "time", "labels", )
 
 
 class TlsOptions(_Model):
@@ -251,6 +296,10 @@ class Volume(_Model):
 
 
 # One of a few texts, which the stubs name.
+Availability = str
+
+
+# One of a few texts, which the stubs name.
 ErrorKind = str
 
 
@@ -260,6 +309,10 @@ HostKey = str
 
 # One of a few texts, which the stubs name.
 LoadPolicy = str
+
+
+# One of a few texts, which the stubs name.
+NodeRole = str
 
 
 # One of a few texts, which the stubs name.

@@ -5,13 +5,17 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "SshOptions", "Status", "Step", "Subnet", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+
+Availability = Literal["active", "pause", "drain"]
 
 ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_exists", "conflict", "unauthorized", "forbidden", "untrusted", "unsupported", "unreachable", "timeout", "canceled", "command_failed", "engine", "not_converged", "unhealthy", "partial", "state_locked", "io", "internal"]
 
 HostKey = Literal["strict", "accept-new"]
 
 LoadPolicy = Literal["trusted", "untrusted"]
+
+NodeRole = Literal["worker", "manager"]
 
 Recreate = Literal["diverged", "force", "never"]
 
@@ -571,6 +575,16 @@ class Info(_Model):
         """The engine's own answer."""
 
 @final
+class JoinTokens(_Model):
+    """What lets an engine into a swarm."""
+    @property
+    def worker(self) -> str:
+        """As a worker."""
+    @property
+    def manager(self) -> str:
+        """As a manager."""
+
+@final
 class LoadReport(_Model):
     """What was loaded from an archive."""
     @property
@@ -761,6 +775,25 @@ class Resource(_Model):
         """What it belongs to, such as the service of a container or the image of a layer."""
 
 @final
+class ServiceLog(_Model):
+    """A part of the output of a service."""
+    @property
+    def service(self) -> str:
+        """The name of the service."""
+    @property
+    def task(self) -> str:
+        """The ID of the task."""
+    @property
+    def node(self) -> str:
+        """The ID of the node."""
+    @property
+    def stream(self) -> str:
+        """`stdout` or `stderr`."""
+    @property
+    def data(self) -> bytes:
+        """One line, with its end."""
+
+@final
 class SshOptions(_Model):
     """How to log in to a host."""
     def __init__(self, *, user: str | None = None, port: int | None = None, host_key: HostKey | None = None) -> None: ...
@@ -773,6 +806,32 @@ class SshOptions(_Model):
     @property
     def host_key(self) -> HostKey | None:
         """How the host's key is checked."""
+
+@final
+class StackReport(_Model):
+    """What an up did."""
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+    @property
+    def done(self) -> list[str]:
+        """What was done, as `create service shop_web`."""
+    @property
+    def orphans(self) -> list[str]:
+        """Services of the stack that the project does not have."""
+    @property
+    def warnings(self) -> list[str]:
+        """What the file says that a swarm cannot do; it was left out."""
+
+@final
+class StackSummary(_Model):
+    """A stack that a swarm has."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def services(self) -> list[str]:
+        """The names of its services."""
 
 @final
 class Step(_Model):
@@ -810,6 +869,105 @@ class Subnet(_Model):
     @property
     def aux_addresses(self) -> dict[str, str] | None:
         """Addresses that are taken: name and address."""
+
+@final
+class SwarmHealth(_Model):
+    """How a swarm is."""
+    @property
+    def healthy(self) -> bool:
+        """Whether there is a leader, and all nodes are ready."""
+    @property
+    def leader(self) -> str:
+        """The host name of the leader, empty when there is none."""
+    @property
+    def managers(self) -> int:
+        """How many managers there are."""
+    @property
+    def reachable_managers(self) -> int:
+        """How many of them the others reach."""
+    @property
+    def quorum_margin(self) -> int:
+        """How many more of them may fail before the swarm stands still; negative when it does."""
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are."""
+    @property
+    def ready_nodes(self) -> int:
+        """How many of them are ready."""
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, a line each."""
+
+@final
+class SwarmObject(_Model):
+    """A secret or config of a swarm."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+    @property
+    def created(self) -> str:
+        """When it was made, in RFC 3339 form."""
+    @property
+    def data(self) -> bytes | None:
+        """Its content. A secret's is never given out."""
+
+@final
+class Task(_Model):
+    """A task of a service."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def name(self) -> str:
+        """Its name: the service's, then its slot or node, such as `shop_web.1`."""
+    @property
+    def service_id(self) -> str:
+        """The ID of its service."""
+    @property
+    def service(self) -> str:
+        """The name of its service."""
+    @property
+    def slot(self) -> int:
+        """Its slot, from 1; 0 for a task of a global service."""
+    @property
+    def node_id(self) -> str:
+        """The ID of its node, empty while it has none."""
+    @property
+    def node(self) -> str:
+        """The host name of its node."""
+    @property
+    def state(self) -> str:
+        """What it is now, such as `running`, `starting`, `failed`."""
+    @property
+    def desired_state(self) -> str:
+        """What it should be: `running`, `shutdown` and so on."""
+    @property
+    def message(self) -> str:
+        """What the manager says of the state."""
+    @property
+    def error(self) -> str:
+        """Why it failed."""
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of its container, where it has ended."""
+    @property
+    def image(self) -> str:
+        """Its image."""
+    @property
+    def container_id(self) -> str:
+        """The ID of its container."""
+    @property
+    def time(self) -> str:
+        """When the state began, in RFC 3339 form."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of its containers."""
 
 @final
 class TlsOptions(_Model):

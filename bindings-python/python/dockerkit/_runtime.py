@@ -165,6 +165,8 @@ class Model:
     __slots__ = ("_text",)
     _required: tuple[str, ...] = ()
     _fields: tuple[str, ...] = ()
+    # Not shown when the model is printed.
+    _hidden: tuple[str, ...] = ()
     _types: dict[str, Any] = {}
     _tag: tuple[str, str] | None = None
 
@@ -236,7 +238,7 @@ class Model:
         return _restored, (type(self), {name: getattr(self, name) for name in self._fields if name in self}, getattr(self, "_text", None))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={short(value)}" for name, value in self._packed().items() if name != "raw" and value not in (None, "", [], {}))
+        shown = (f"{name}={short(value)}" for name, value in self._packed().items() if name != "raw" and name not in self._hidden and value not in (None, "", [], {}))
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __str__(self) -> str:

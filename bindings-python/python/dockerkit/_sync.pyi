@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from ._models import *
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 _T = TypeVar("_T")
 
@@ -1764,6 +1764,793 @@ class App:
         Arguments:
             services: Only these services; default: all.
             timeout: How long containers may take to stop; default: their own.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class SwarmNodes:
+    """The nodes of a `Swarm`."""
+    def list(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Node]:
+        """Lists the nodes, by host name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"role": ["manager"]}`.
+        """
+    def get(
+        self,
+        id: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Node:
+        """The node with this ID or host name.
+
+        Errors:
+        `not_found`, `conflict` when several nodes have the host name.
+        """
+
+@final
+class SwarmServices:
+    """The services of a `Swarm`."""
+    def list(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Service]:
+        """Lists the services, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"mode": ["global"]}`.
+        """
+    def get(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Service:
+        """The service with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+
+@final
+class SwarmSecrets:
+    """The secrets of a `Swarm`."""
+    def list(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[SwarmObject]:
+        """Lists the secrets, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"label": ["team=web"]}`.
+        """
+    def get(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> SwarmObject:
+        """The secret with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+    def create(
+        self,
+        name: str,
+        data: bytes | bytearray | memoryview | str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        template_driver: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> SwarmObject:
+        """Makes a secret. Its content cannot be changed later.
+
+        Errors:
+        `already_exists`, `invalid_input` for a content that is too long.
+
+        Arguments:
+            labels: Labels.
+            template_driver: The driver of templates in its content, such as `golang`; default: none.
+        """
+    def remove(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes a secret.
+
+        Errors:
+        `not_found`, `conflict` while services use it.
+        """
+
+@final
+class SwarmConfigs:
+    """The configs of a `Swarm`."""
+    def list(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[SwarmObject]:
+        """Lists the configs, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"label": ["team=web"]}`.
+        """
+    def get(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> SwarmObject:
+        """The config with this name or ID.
+
+        Errors:
+        `not_found`.
+        """
+    def create(
+        self,
+        name: str,
+        data: bytes | bytearray | memoryview | str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        template_driver: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> SwarmObject:
+        """Makes a config. Its content cannot be changed later.
+
+        Errors:
+        `already_exists`, `invalid_input` for a content that is too long.
+
+        Arguments:
+            labels: Labels.
+            template_driver: The driver of templates in its content, such as `golang`; default: none.
+        """
+    def remove(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes a config.
+
+        Errors:
+        `not_found`, `conflict` while services use it.
+        """
+
+@final
+class Swarm:
+    """A swarm, reached through its managers. Cheap to clone.
+
+    When a manager does not answer or has lost its leader, the next one that is known is asked.
+    """
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def managers(self) -> list[str]:
+        """The endpoints of the managers that are asked."""
+    @property
+    def nodes(self) -> SwarmNodes:
+        """The nodes of a `Swarm`."""
+    @property
+    def services(self) -> SwarmServices:
+        """The services of a `Swarm`."""
+    @property
+    def secrets(self) -> SwarmSecrets:
+        """The secrets of a `Swarm`."""
+    @property
+    def configs(self) -> SwarmConfigs:
+        """The configs of a `Swarm`."""
+    @staticmethod
+    def init(
+        engine: Engine,
+        *,
+        advertise_addr: str | None = None,
+        listen_addr: str | None = None,
+        data_path_addr: str | None = None,
+        data_path_port: int | None = None,
+        default_addr_pool: Iterable[str] | None = None,
+        subnet_size: int | None = None,
+        autolock: bool = False,
+        dispatcher_heartbeat: float | timedelta | str | None = None,
+        task_history_limit: int | None = None,
+        cert_expiry: float | timedelta | str | None = None,
+        force_new_cluster: bool = False,
+        availability: Availability | None = None,
+        labels: Mapping[str, str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Swarm:
+        """Starts a swarm with this engine as its first manager.
+
+        Errors:
+        `already_exists` when the engine is in a swarm, `invalid_input` for an address that it does not have.
+
+        Cancel safety:
+        The engine may be a member already when the call is given up; `Swarm.connect` then goes on from there.
+
+        Arguments:
+            advertise_addr: The address that other members reach this one at: an address, an interface, or either with a port.
+            listen_addr: Where to listen; default `0.0.0.0:2377`.
+            data_path_addr: The address that traffic of containers goes through; default: the advertised one.
+            data_path_port: The UDP port of that traffic; default 4789.
+            default_addr_pool: Where networks get their subnets from, such as `10.20.0.0/16`.
+            subnet_size: The length of the mask of these subnets; default 24.
+            autolock: Members have to be unlocked after a restart.
+            dispatcher_heartbeat: How often members report; default 5 s. A node is lost after three times of it.
+            task_history_limit: How many ended tasks are kept for each slot; default 5.
+            cert_expiry: How long certificates of members are good; default 90 days.
+            force_new_cluster: Starts anew from what this one manager knows, when the majority is lost for good.
+            availability: Whether the first member takes tasks.
+            labels: Labels of the swarm itself.
+        """
+    @staticmethod
+    def connect(engine: Engine, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Swarm:
+        """The swarm that this engine is a manager of.
+
+        Errors:
+        `conflict` when the engine is not a manager of one.
+        """
+    @staticmethod
+    def unlock(
+        engine: Engine,
+        key: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Unlocks an engine whose swarm state is locked.
+
+        Errors:
+        `invalid_input` for a wrong key, `conflict` when nothing is locked.
+        """
+    def join(
+        self,
+        engine: Engine,
+        *,
+        role: NodeRole = "worker",
+        advertise_addr: str | None = None,
+        listen_addr: str | None = None,
+        data_path_addr: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        availability: Availability | None = None,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Node:
+        """Brings an engine into the swarm and waits until its node is ready. One that is in it already stays as it is.
+
+        Errors:
+        `already_exists` when the engine is in another swarm, `unreachable` and `timeout` when it cannot reach the managers.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            role: What the new member is; default: a worker.
+            advertise_addr: The address that other members reach it at.
+            listen_addr: Where it listens; default `0.0.0.0:2377`.
+            data_path_addr: The address that traffic of containers goes through; default: the advertised one.
+            labels: Labels of the node. It takes tasks only after it has them.
+            availability: Whether it takes tasks.
+            timeout: How long it may take until the member is ready; default 2 min.
+        """
+    def leave(
+        self,
+        engine: Engine,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Takes an engine out of the swarm, and its node off the list. One that is in no swarm stays as it is.
+
+        Errors:
+        `conflict` for a manager without `force`.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            force: Also when it is a manager, or the last one: the state of the swarm may be lost.
+        """
+    def inspect(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
+        """The swarm as its managers describe it, without the tokens.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+    def update(
+        self,
+        *,
+        autolock: bool | None = None,
+        dispatcher_heartbeat: float | timedelta | str | None = None,
+        task_history_limit: int | None = None,
+        cert_expiry: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Changes settings of the swarm.
+
+        Errors:
+        `invalid_input`.
+
+        Arguments:
+            autolock: Members have to be unlocked after a restart.
+            dispatcher_heartbeat: How often members report.
+            task_history_limit: How many ended tasks are kept for each slot.
+            cert_expiry: How long certificates of members are good.
+        """
+    def tokens(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> JoinTokens:
+        """The tokens that let engines join.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+    def rotate_token(
+        self,
+        role: NodeRole,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> JoinTokens:
+        """Makes the token of a role anew; the old one lets nobody in any more.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+    def unlock_key(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
+        """The key that unlocks managers after a restart, empty when they are not locked.
+
+        Errors:
+        `conflict` when the engine is no longer a manager.
+        """
+    def health(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> SwarmHealth:
+        """How the swarm is: its leader, its quorum, its nodes.
+
+        Errors:
+        `unreachable` when no manager answers; a swarm without a leader is an answer, not an error.
+        """
+    def tasks(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> list[Task]:
+        """The tasks of the swarm, those that have ended too.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Node:
+    """A node of a swarm, as it was when it was read."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def hostname(self) -> str:
+        """Its host name."""
+    @property
+    def role(self) -> str:
+        """`manager` or `worker`."""
+    @property
+    def availability(self) -> str:
+        """`active`, `pause` or `drain`."""
+    @property
+    def state(self) -> str:
+        """`ready`, `down`, `unknown` or `disconnected`."""
+    @property
+    def message(self) -> str:
+        """Why it is in that state, where that is known."""
+    @property
+    def address(self) -> str:
+        """Its address."""
+    @property
+    def leader(self) -> bool:
+        """Whether it is the leader."""
+    @property
+    def reachability(self) -> str:
+        """For a manager: `reachable`, `unreachable` or `unknown`; else empty."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels in the swarm."""
+    @property
+    def engine_version(self) -> str:
+        """Its engine's version."""
+    @property
+    def cpus(self) -> float:
+        """How many CPUs it has."""
+    @property
+    def memory(self) -> int:
+        """Its memory, in bytes."""
+    def reload(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """The node as it is now.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+    def inspect(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
+        """All that the managers know of it, in the engine's own form.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+    def update(
+        self,
+        *,
+        labels: Mapping[str, str] | None = None,
+        availability: Availability | None = None,
+        role: NodeRole | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Node:
+        """Changes labels, availability or role, and gives the node as it is then.
+
+        Errors:
+        `not_found`; `conflict` when the swarm would lose its majority of managers.
+
+        Arguments:
+            labels: All labels of the node in the swarm.
+            availability: Whether it takes tasks.
+            role: What it is to the swarm.
+        """
+    def promote(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """Makes it a manager, and waits until the others reach it.
+
+        Errors:
+        `not_found`, `timeout`.
+        """
+    def demote(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """Makes it a worker, and waits until it has left the group of managers.
+
+        Errors:
+        `conflict` for the last manager, `timeout`.
+        """
+    def drain(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """Moves its tasks to other nodes.
+
+        Errors:
+        `not_found`.
+        """
+    def activate(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """Lets it take tasks.
+
+        Errors:
+        `not_found`.
+        """
+    def pause(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Node:
+        """Keeps its tasks and gives it no new ones.
+
+        Errors:
+        `not_found`.
+        """
+    def tasks(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> list[Task]:
+        """Its tasks.
+
+        Errors:
+        `not_found`.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+    def remove(
+        self,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Takes it off the list.
+
+        Errors:
+        `not_found`; `conflict` while it is up or a manager.
+
+        Arguments:
+            force: Also while it is up. Its engine then still believes that it is a member.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Service:
+    """A service of a swarm, as it was when it was read."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def image(self) -> str:
+        """Its image."""
+    @property
+    def mode(self) -> str:
+        """`replicated`, `global`, `replicated-job` or `global-job`."""
+    @property
+    def desired_tasks(self) -> int:
+        """How many tasks should run."""
+    @property
+    def running_tasks(self) -> int:
+        """How many tasks run."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+    @property
+    def update_state(self) -> str:
+        """Where its update stands, such as `updating` or `completed`; empty when there was none."""
+    @property
+    def update_message(self) -> str:
+        """What the managers say of the update."""
+    def reload(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Service:
+        """The service as it is now.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+    def inspect(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
+        """All that the managers know of it, in the engine's own form.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+    def scale(
+        self,
+        replicas: int,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Service:
+        """Sets how many tasks it should have, and gives it as it is then. The tasks come and go afterwards.
+
+        Errors:
+        `invalid_input` for a global service, `not_found`.
+        """
+    def rollback(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Service:
+        """Puts the spec before the last update back.
+
+        Errors:
+        `conflict` when there is none.
+        """
+    def tasks(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> list[Task]:
+        """Its tasks.
+
+        Errors:
+        `not_found` when it has been removed.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        since: str | None = None,
+        tail: int | None = None,
+        timestamps: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stream[ServiceLog]:
+        """The output of its tasks, from all nodes.
+
+        Errors:
+        `not_found` when it has been removed.
+
+        Arguments:
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each task.
+            timestamps: Puts the time before each line.
+        """
+    def remove(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Removes it; its containers go a few seconds later.
+
+        Errors:
+        `not_found` when it has been removed.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Stack:
+    """A project on a swarm: its services spread over the nodes, known by docker stack's names and labels. Cheap to clone."""
+    def __init__(self, swarm: Swarm | None = None, project: Project | None = None, *, name: str | None = None) -> None: ...
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def warnings(self) -> list[str]:
+        """What the file says that a swarm cannot do; it is left out."""
+    @staticmethod
+    def list(swarm: Swarm, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> builtins.list[StackSummary]:
+        """The stacks of a swarm, by name, whichever tool made them.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+        """
+    def plan(
+        self,
+        *,
+        prune: bool = False,
+        wait: bool = False,
+        timeout: float | timedelta | str | None = None,
+        rollback: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plan:
+        """What `Stack.up` with the same options would do.
+
+        Errors:
+        `not_found` for a missing external network, secret or config, `conflict` for an object of the same name that
+        belongs to something else or cannot be changed, `invalid_input` for what a swarm cannot run.
+
+        Arguments:
+            prune: Removes services that the project does not have.
+            wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            timeout: How long waits may take; default 5 min.
+            rollback: Puts services that were updated back when the call fails.
+        """
+    def apply(
+        self,
+        plan: Plan | Mapping[str, Any],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> StackReport:
+        """Does what a plan says, if the swarm is still as it was when the plan was made.
+
+        Errors:
+        `conflict` when the plan would now be another; else those of `Stack.up`.
+        """
+    def up(
+        self,
+        *,
+        prune: bool = False,
+        wait: bool = False,
+        timeout: float | timedelta | str | None = None,
+        rollback: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> StackReport:
+        """Brings the stack up: makes what is missing and updates what differs, services after those they depend on.
+
+        A second call changes nothing. Secrets and configs are versioned by their content: when a file changes, only the
+        services that use it are updated. What belongs to the stack is known by docker stack's labels.
+
+        Errors:
+        Those of `Stack.plan`; `unhealthy` when tasks of a service keep failing, `timeout`.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            prune: Removes services that the project does not have.
+            wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            timeout: How long waits may take; default 5 min.
+            rollback: Puts services that were updated back when the call fails.
+        """
+    def down(
+        self,
+        *,
+        no_wait: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes the stack's services, networks, secrets and configs, and returns when they and their containers are gone.
+        Volumes stay. What is gone already is fine.
+
+        Errors:
+        `timeout` when something does not go, such as a network that a container of another stack is in.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            no_wait: Returns as soon as all is asked for, and not when it is gone.
+            timeout: How long it may take until all is gone; default 2 min.
+        """
+    def ps(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Task]:
+        """The tasks of the stack, those that have ended too.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+
+        Arguments:
+            filters: The engine's filters, such as `{"desired-state": ["running"]}`.
+        """
+    def services(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> builtins.list[Service]:
+        """The services of the stack, by name.
+
+        Errors:
+        `conflict` when the engine is not a manager, or there is no leader.
+        """
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        since: str | None = None,
+        tail: int | None = None,
+        timestamps: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stream[ServiceLog]:
+        """The output of all services, from all nodes.
+
+        Errors:
+        `not_found` when the stack has no service.
+
+        Arguments:
+            follow: Goes on with new output as it comes.
+            since: Only output after this time: RFC 3339 or Unix seconds.
+            tail: Only so many lines from the end, of each task.
+            timestamps: Puts the time before each line.
         """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

@@ -118,6 +118,8 @@ pub(crate) enum Type {
     Float,
     /// A text.
     Text,
+    /// A text that is not shown when its holder is printed.
+    Token,
     /// A length of time: seconds on the wire; an argument may be a text such as `1m30s`.
     Duration,
     /// A number of bytes; an argument may be a text such as `512m`.
@@ -483,6 +485,7 @@ fn kind_of(schema: &Value) -> Result<Type, String> {
             "duration" => Type::Duration,
             "size" => Type::Size,
             "bytes" => Type::Bytes,
+            "token" => Type::Token,
             "handle" => Type::Handle(text(schema, "title")),
             "stream" => Type::Stream(Box::new(kind_of(schema.get("items").unwrap_or(&Value::Null))?)),
             other => return Err(format!("unknown mark {other}")),

@@ -359,7 +359,7 @@ impl Python<'_> {
             Type::Bool => "bool".to_owned(),
             Type::Int | Type::Size => "int".to_owned(),
             Type::Float | Type::Duration => "float".to_owned(),
-            Type::Text => "str".to_owned(),
+            Type::Text | Type::Token => "str".to_owned(),
             Type::Bytes => "bytes".to_owned(),
             Type::Handle(class) => class.clone(),
             Type::Stream(of) => format!("Stream[{}]", self.output(of, true)),
@@ -429,6 +429,10 @@ impl Python<'_> {
             let required: String = shape.fields.iter().filter(|f| f.required && shape.input).map(|f| format!("\"{}\", ", f.name)).collect();
             if !required.is_empty() {
                 let _ = writeln!(out, "    _required = ({required})");
+            }
+            let hidden: String = shape.fields.iter().filter(|f| f.kind == Type::Token).map(|f| format!("\"{}\", ", f.name)).collect();
+            if !hidden.is_empty() {
+                let _ = writeln!(out, "    _hidden = ({hidden})");
             }
             let specs = self.specs(shape.fields);
             if !specs.is_empty() {

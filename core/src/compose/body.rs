@@ -27,7 +27,7 @@ pub(crate) struct Identity<'a> {
 
 /// The image of a service: its own name, or the one that its build gets.
 pub(crate) fn image_of(project: &str, service: &Service) -> String {
-    if service.image.is_empty() { format!("{project}-{}", service.name) } else { service.image.clone() }
+    service.image_name(project)
 }
 
 fn depends_label(depends_on: &BTreeMap<String, Dependency>) -> String {

@@ -205,6 +205,12 @@ impl Req {
         self
     }
 
+    /// The answer must begin within `limit`.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.timeout = Some(Some(limit));
+        self
+    }
+
     /// The answer may take as long as it takes.
     pub(crate) fn patient(mut self) -> Self {
         self.timeout = Some(None);
@@ -404,6 +410,7 @@ pub(crate) fn status_error(status: StatusCode, message: &str) -> Error {
         StatusCode::CONFLICT if exists => ErrorKind::AlreadyExists,
         StatusCode::CONFLICT => ErrorKind::Conflict,
         StatusCode::UNAUTHORIZED => ErrorKind::Unauthorized,
+        StatusCode::SERVICE_UNAVAILABLE if exists => ErrorKind::AlreadyExists,
         StatusCode::FORBIDDEN if exists => ErrorKind::AlreadyExists,
         StatusCode::FORBIDDEN => ErrorKind::Forbidden,
         StatusCode::BAD_REQUEST => ErrorKind::InvalidInput,

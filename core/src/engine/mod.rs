@@ -45,7 +45,10 @@ use crate::{
     transport::Endpoint,
 };
 pub(crate) use client::{Client, Req};
+pub(crate) use container::string_map;
+pub(crate) use logs::demultiplex;
 pub(crate) use spec::restart_policy;
+pub(crate) use system::text;
 
 /// A Docker engine. Cheap to clone, safe to use from many tasks; its connections are reused and closed with the last clone.
 #[derive(Debug, Clone)]

@@ -664,4 +664,10 @@ impl Service {
     pub fn replicas(&self) -> u64 {
         self.scale.or_else(|| self.deploy.as_ref().and_then(|d| d.replicas)).unwrap_or(1)
     }
+
+    /// Its image: the one it names, or the one that its build gets.
+    #[must_use]
+    pub fn image_name(&self, project: &str) -> String {
+        if self.image.is_empty() { format!("{project}-{}", self.name) } else { self.image.clone() }
+    }
 }
