@@ -23,6 +23,8 @@ Object.assign(models, {
   ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', timeout: duration, api_version: 0 }),
   ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: 0, started_at: 0, finished_at: 0, raw: 1 }),
   ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
+  CreateMachine: struct({ engine: 'EngineConfig' }),
+  CreateMachines: struct({ parallel: 0 }),
   CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0 }),
   CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
@@ -30,6 +32,9 @@ Object.assign(models, {
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
   DownOptions: struct({ volumes: 0, remove_orphans: 0, timeout: duration }),
+  LocalDriver: struct({ image: 0, cpus: 0, memory: 0, network: 0, endpoint: 0 }),
+  ExistingDriver: struct({ url: 0 }, ['url']),
+  EngineConfig: struct({ labels: map(0), registry_mirrors: list(0), insecure_registries: list(0), storage_driver: 0, daemon_config: map(1), env: map(0) }),
   EngineEvent: struct({ kind: 0, action: 0, id: 0, attributes: map(0), scope: 0, time: 0 }),
   Event: struct({ time: 0, host: 0, resource: 'Resource', action: 0, status: 0, current: 0, total: 0, message: 0, error: 0 }),
   EventOptions: struct({ since: 0, until: 0, filters: map(list(0)) }),
@@ -50,6 +55,7 @@ Object.assign(models, {
   LeaveSwarm: struct({ force: 0 }),
   ListContainers: struct({ all: 0, limit: 0, filters: map(list(0)) }),
   ListImages: struct({ all: 0, filters: map(list(0)) }),
+  ListMachines: struct({ driver: 0 }),
   ListNetworks: struct({ filters: map(list(0)) }),
   ListNodes: struct({ filters: map(list(0)) }),
   ListObjects: struct({ filters: map(list(0)) }),
@@ -61,6 +67,10 @@ Object.assign(models, {
   LoadReport: struct({ images: list(0) }),
   LogChunk: struct({ stream: 0, data: bytes }),
   LogOptions: struct({ follow: 0, since: 0, until: 0, tail: 0, timestamps: 0, no_stdout: 0, no_stderr: 0 }),
+  MachineEnv: struct({ variables: map(0), text: 0 }),
+  MachineEnvOptions: struct({ shell: 0, unset: 0 }),
+  MachineSpec: struct({ name: 0, driver: 'DriverSpec', engine: 'EngineConfig' }, ['name', 'driver']),
+  MachinesInit: struct({ path: 0 }),
   Mount: struct({ kind: 0, source: 0, target: 0, read_only: 0, propagation: 0, no_copy: 0, size: 0 }),
   Network: struct({ id: 0, name: 0, driver: 0, scope: 0, internal: 0, attachable: 0, labels: map(0), raw: 1 }),
   Ping: struct({ api_version: 0, os: 0, builder: 0, swarm: 0 }),
@@ -77,6 +87,7 @@ Object.assign(models, {
   RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
   RemoveContainer: struct({ force: 0, volumes: 0 }),
   RemoveImage: struct({ force: 0, no_prune: 0 }),
+  RemoveMachine: struct({ force: 0 }),
   RemoveNode: struct({ force: 0 }),
   RemoveVolume: struct({ force: 0 }),
   RequestOptions: struct({ query: map(0), body: 1, data: bytes }),
@@ -108,21 +119,26 @@ Object.assign(models, {
   Version: struct({ version: 0, api_version: 0, min_api_version: 0, os: 0, arch: 0, kernel_version: 0, raw: 1 }),
   Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: 0, labels: map(0), options: map(0), raw: 1 }),
   WaitOptions: struct({ condition: 0 }),
+  DriverSpec: union('driver', { 'local': 'LocalDriver', 'existing': 'ExistingDriver' }),
   EngineProperties: struct({ endpoint: 0, api_version: 0, source: 0 }),
   ContainerProperties: struct({ id: 0, name: 0, image: 0, image_id: 0, status: 0, health: 0, labels: map(0), ports: list('PublishedPort'), addresses: map(0) }),
   SessionProperties: struct({ tty: 0 }),
   ProjectProperties: struct({ name: 0, services: list(0), folder: 0, files: list(0), warnings: list('Diagnostic') }),
   AppProperties: struct({ name: 0, services: list(0) }),
+  MachinesProperties: struct({ path: 0 }),
+  MachineProperties: struct({ name: 0, driver: 0, url: 0 }),
   SwarmProperties: struct({ id: 0, managers: list(0) }),
   NodeProperties: struct({ id: 0, hostname: 0, role: 0, availability: 0, state: 0, message: 0, address: 0, leader: 0, reachability: 0, labels: map(0), engine_version: 0, cpus: 0, memory: 0 }),
   ServiceProperties: struct({ id: 0, name: 0, image: 0, mode: 0, desired_tasks: 0, running_tasks: 0, labels: map(0), update_state: 0, update_message: 0 }),
   StackProperties: struct({ name: 0, warnings: list(0) }),
   AppNewOptions: struct({ name: 0 }),
+  MachinesNewOptions: struct({}),
   StackNewOptions: struct({ name: 0 }),
 })
 
 const calls = {
   App_new: method('App', 'new', [['engine', handle('Engine'), true], ['project', handle('Project'), true]], 'AppNewOptions', handle('App')),
+  Machines_new: method('Machines', 'new', [['path', 0, true]], 'MachinesNewOptions', handle('Machines')),
   Stack_new: method('Stack', 'new', [['swarm', handle('Swarm'), true], ['project', handle('Project'), true]], 'StackNewOptions', handle('Stack')),
   Engine_connect: method('Engine', 'connect', [['endpoint', 0, true]], 'ConnectOptions', handle('Engine')),
   Engine_ping: method('Engine', 'ping', [], '', 'Ping'),
@@ -210,6 +226,25 @@ const calls = {
   App_unpause: method('App', 'unpause', [], 'ServiceOptions', null),
   App_exec: method('App', 'exec', [['service', 0], ['command', oneOf(0, list(0)), true]], 'ExecOptions', 'CommandOutput'),
   App_build: method('App', 'build', [], 'ServiceOptions', null),
+  Machines_plan: method('Machines', 'plan', [['name', 0], ['driver', 'DriverSpec']], 'CreateMachine', 'Plan'),
+  Machines_create: method('Machines', 'create', [['name', 0], ['driver', 'DriverSpec']], 'CreateMachine', handle('Machine')),
+  Machines_create_all: method('Machines', 'create_all', [['machines', list('MachineSpec')]], 'CreateMachines', list(handle('Machine'))),
+  Machines_adopt: method('Machines', 'adopt', [['name', 0], ['endpoint', 0]], '', handle('Machine')),
+  Machines_list: method('Machines', 'list', [], 'ListMachines', list(handle('Machine'))),
+  Machines_get: method('Machines', 'get', [['name', 0]], '', handle('Machine')),
+  Machine_state: method('Machine', 'state', [], '', 0),
+  Machine_ip: method('Machine', 'ip', [], '', 0),
+  Machine_inspect: method('Machine', 'inspect', [], '', 1),
+  Machine_env: method('Machine', 'env', [], 'MachineEnvOptions', 'MachineEnv'),
+  Machine_engine: method('Machine', 'engine', [], '', handle('Engine')),
+  Machine_ssh: method('Machine', 'ssh', [['command', oneOf(0, list(0)), true]], 'ExecOptions', 'CommandOutput'),
+  Machine_copy_to: method('Machine', 'copy_to', [['path', 0], ['target', 0]], '', null),
+  Machine_copy_from: method('Machine', 'copy_from', [['path', 0], ['target', 0]], '', null),
+  Machine_start: method('Machine', 'start', [], '', null),
+  Machine_stop: method('Machine', 'stop', [], '', null),
+  Machine_restart: method('Machine', 'restart', [], '', null),
+  Machine_kill: method('Machine', 'kill', [], '', null),
+  Machine_remove: method('Machine', 'remove', [], 'RemoveMachine', null),
   Swarm_init: method('Swarm', 'init', [['engine', handle('Engine')]], 'InitSwarm', handle('Swarm')),
   Swarm_connect: method('Swarm', 'connect', [['engine', handle('Engine')]], '', handle('Swarm')),
   Swarm_unlock: method('Swarm', 'unlock', [['engine', handle('Engine')], ['key', 0]], '', null),
@@ -738,6 +773,111 @@ class App extends Handle {
   }
 }
 
+class Machines extends Handle {
+  static propertyModel = 'MachinesProperties'
+
+  constructor(path, options) {
+    if (path === MAKE) super(MAKE)
+    else super(MAKE, calls.Machines_new, [path, options])
+  }
+
+  get path() {
+    return propertyOf(this, 'path')
+  }
+
+  plan(name, driver, options) {
+    return call(calls.Machines_plan, this, [name, driver, options])
+  }
+
+  create(name, driver, options) {
+    return call(calls.Machines_create, this, [name, driver, options])
+  }
+
+  createAll(machines, options) {
+    return call(calls.Machines_create_all, this, [machines, options])
+  }
+
+  adopt(name, endpoint, options) {
+    return call(calls.Machines_adopt, this, [name, endpoint, options])
+  }
+
+  list(options) {
+    return call(calls.Machines_list, this, [options])
+  }
+
+  get(name, options) {
+    return call(calls.Machines_get, this, [name, options])
+  }
+}
+
+class Machine extends Handle {
+  static propertyModel = 'MachineProperties'
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get driver() {
+    return propertyOf(this, 'driver')
+  }
+
+  get url() {
+    return propertyOf(this, 'url')
+  }
+
+  state(options) {
+    return call(calls.Machine_state, this, [options])
+  }
+
+  ip(options) {
+    return call(calls.Machine_ip, this, [options])
+  }
+
+  inspect(options) {
+    return call(calls.Machine_inspect, this, [options])
+  }
+
+  env(options) {
+    return call(calls.Machine_env, this, [options])
+  }
+
+  engine(options) {
+    return call(calls.Machine_engine, this, [options])
+  }
+
+  ssh(command, options) {
+    return call(calls.Machine_ssh, this, [command, options])
+  }
+
+  copyTo(path, target, options) {
+    return call(calls.Machine_copy_to, this, [path, target, options])
+  }
+
+  copyFrom(path, target, options) {
+    return call(calls.Machine_copy_from, this, [path, target, options])
+  }
+
+  start(options) {
+    return call(calls.Machine_start, this, [options])
+  }
+
+  stop(options) {
+    return call(calls.Machine_stop, this, [options])
+  }
+
+  restart(options) {
+    return call(calls.Machine_restart, this, [options])
+  }
+
+  kill(options) {
+    return call(calls.Machine_kill, this, [options])
+  }
+
+  remove(options) {
+    return call(calls.Machine_remove, this, [options])
+  }
+}
+
 class SwarmNodes extends Group {
 
   list(options) {
@@ -1087,10 +1227,10 @@ class Stack extends Handle {
   }
 }
 
-Object.assign(classes, { Engine, Container, Session, Project, App, Swarm, Node, Service, Stack })
+Object.assign(classes, { Engine, Container, Session, Project, App, Machines, Machine, Swarm, Node, Service, Stack })
 
 module.exports = {
-  Engine, Container, Session, Project, App, Swarm, Node, Service, Stack,
+  Engine, Container, Session, Project, App, Machines, Machine, Swarm, Node, Service, Stack,
   DockerkitError,
   Stream,
   errors,
@@ -1099,7 +1239,11 @@ module.exports = {
   },
   version: '0.1.0',
   ContainerSpec: maker('ContainerSpec'),
+  LocalDriver: maker('LocalDriver', 'driver', 'local'),
+  ExistingDriver: maker('ExistingDriver', 'driver', 'existing'),
+  EngineConfig: maker('EngineConfig'),
   HealthCheck: maker('HealthCheck'),
+  MachineSpec: maker('MachineSpec'),
   Mount: maker('Mount'),
   RegistryAuth: maker('RegistryAuth'),
   SshOptions: maker('SshOptions'),

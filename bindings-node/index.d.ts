@@ -191,6 +191,17 @@ export type HostKey = 'strict' | 'accept-new'
 export type LoadPolicy = 'trusted' | 'untrusted'
 
 /**
+ * What a machine does.
+ * - `running`: It runs.
+ * - `paused`: It is held still.
+ * - `stopping`: It is on its way down.
+ * - `stopped`: It does not run.
+ * - `not_found`: Its record is here, and it is not.
+ * - `unreachable`: It does not answer.
+ */
+export type MachineState = 'running' | 'paused' | 'stopping' | 'stopped' | 'not_found' | 'unreachable'
+
+/**
  * What a member is to a swarm.
  * - `worker`: Runs tasks.
  * - `manager`: Keeps the state of the swarm too.
@@ -504,6 +515,18 @@ export const ContainerSpec: {
   new (options?: ContainerSpec): ContainerSpec
 }
 
+/** Options of `Machines.create` and `Machines.plan`. */
+export interface CreateMachine {
+  /** How its engine is set up. */
+  engine?: EngineConfig | null
+}
+
+/** Options of `Machines.create_all`. */
+export interface CreateMachines {
+  /** How many are made at once; default 8. */
+  parallel?: number | null
+}
+
 /** Options of `Networks.create`. */
 export interface CreateNetwork {
   /** The driver; default `bridge`. */
@@ -590,6 +613,59 @@ export interface DownOptions {
   removeOrphans?: boolean | null
   /** How long containers may take to stop; default: their own. */
   timeoutMs?: number | null
+}
+
+/** A node on this host. */
+export interface LocalDriver {
+  driver: 'local'
+  /** The image of the node; it takes the arguments of `dockerd`. Default: made of this host's engine. */
+  image?: string | null
+  /** How many CPUs it may use; default: all. */
+  cpus?: number | null
+  /** How much memory it may use, in bytes; default: all. */
+  memory?: number | string | null
+  /** The network it is in, which is made where it is missing; default `dockerkit`. */
+  network?: string | null
+  /** The engine of this host that runs the node; default: found as `crate.Engine.connect` finds it. */
+  endpoint?: string | null
+}
+/** A node on this host. */
+export const LocalDriver: {
+  (options?: Omit<LocalDriver, 'driver'>): LocalDriver
+  new (options?: Omit<LocalDriver, 'driver'>): LocalDriver
+}
+
+/** An engine that runs already. */
+export interface ExistingDriver {
+  driver: 'existing'
+  /** Where its engine is, as in `DOCKER_HOST`. */
+  url: string
+}
+/** An engine that runs already. */
+export const ExistingDriver: {
+  (url: string): ExistingDriver
+  new (url: string): ExistingDriver
+}
+
+/** How the engine of a machine is set up. */
+export interface EngineConfig {
+  /** Labels of the engine. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Registries to ask before Docker Hub, as URLs. */
+  registryMirrors?: Iterable<string> | null
+  /** Registries that are reached without TLS, or with certificates that are not checked. */
+  insecureRegistries?: Iterable<string> | null
+  /** The storage driver, such as `overlay2`; default: the engine's choice. */
+  storageDriver?: string | null
+  /** More settings, in the form of `daemon.json`. */
+  daemonConfig?: Record<string, unknown> | ReadonlyMap<string, unknown> | null
+  /** Variables of the engine's process, such as `HTTP_PROXY`. */
+  env?: Record<string, string> | ReadonlyMap<string, string> | null
+}
+/** How the engine of a machine is set up. */
+export const EngineConfig: {
+  (options?: EngineConfig): EngineConfig
+  new (options?: EngineConfig): EngineConfig
 }
 
 /** Something that happened on an engine. */
@@ -881,6 +957,12 @@ export interface ListImages {
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
+/** Options of `Machines.list`. */
+export interface ListMachines {
+  /** Only machines of this driver. */
+  driver?: string | null
+}
+
 /** Options of `Networks.list`. */
 export interface ListNetworks {
   /** The engine's filters, such as `{"driver": ["overlay"]}`. */
@@ -973,6 +1055,45 @@ export interface LogOptions {
   noStdout?: boolean | null
   /** Leaves standard error out. */
   noStderr?: boolean | null
+}
+
+/** The variables that point docker's own programs at a machine. */
+export interface MachineEnv {
+  /** The variables; one without a value is taken away. */
+  variables: Record<string, string | null>
+  /** The same as commands of the shell. */
+  text: string
+  /** `text`. */
+  toString(): string
+}
+
+/** Options of `Machine.env`. */
+export interface MachineEnvOptions {
+  /** The shell that the text is for: `bash`, `fish`, `cmd`, `powershell` or `tcsh`; default `bash`. */
+  shell?: string | null
+  /** Takes the variables away instead. */
+  unset?: boolean | null
+}
+
+/** A machine to be made. */
+export interface MachineSpec {
+  /** Its name. */
+  name: string
+  /** What makes it. */
+  driver: DriverSpec
+  /** How its engine is set up. */
+  engine?: EngineConfig | null
+}
+/** A machine to be made. */
+export const MachineSpec: {
+  (name: string, driver: DriverSpec, options?: Omit<MachineSpec, 'name' | 'driver'>): MachineSpec
+  new (name: string, driver: DriverSpec, options?: Omit<MachineSpec, 'name' | 'driver'>): MachineSpec
+}
+
+/** What `Machines` is made of. */
+export interface MachinesInit {
+  /** The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  path?: string | URL | null
 }
 
 /** Something mounted into a container. */
@@ -1157,6 +1278,12 @@ export interface RemoveImage {
   force?: boolean | null
   /** Keeps parents that have no name. */
   noPrune?: boolean | null
+}
+
+/** Options of `Machine.remove`. */
+export interface RemoveMachine {
+  /** Forgets the machine also when what it is made of cannot be removed. */
+  force?: boolean | null
 }
 
 /** Options of `Node.remove`. */
@@ -1559,10 +1686,17 @@ export interface WaitOptions {
   condition?: string | null
 }
 
+/** Which driver makes a machine, and its options. */
+export type DriverSpec = LocalDriver | ExistingDriver
+
 /** Options of `new App`. */
 export interface AppNewOptions {
   /** The project's name, for an app that is known by its labels alone. */
   name?: string | null
+}
+
+/** Options of `new Machines`. */
+export interface MachinesNewOptions {
 }
 
 /** Options of `new Stack`. */
@@ -2416,6 +2550,182 @@ export class App implements AsyncDisposable {
    * `command_failed` when an instruction fails, `not_found`, `invalid_input`.
    */
   build(options?: ServiceOptions & CallOptions): Promise<void>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The machines of a store, which is docker-machine's folder with its layout. */
+export class Machines implements AsyncDisposable {
+  /** @param path The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  constructor(path?: string | URL | null, options?: MachinesNewOptions)
+  /** @param path The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  constructor(options?: MachinesNewOptions)
+  /** The folder of the store. */
+  readonly path: string
+  /**
+   * What `Machines.create` with the same arguments would do.
+   *
+   * # Errors
+   * `already_exists`, `invalid_input` for a wrong name.
+   */
+  plan(name: string, driver: DriverSpec, options?: CreateMachine & CallOptions): Promise<Plan>
+  /**
+   * Makes a machine and waits until its engine answers.
+   *
+   * # Errors
+   * `already_exists`, `invalid_input` for a wrong name, and what the driver says.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work, whatever had been done.
+   */
+  create(name: string, driver: DriverSpec, options?: CreateMachine & CallOptions): Promise<Machine>
+  /**
+   * Makes machines, several at once, and gives them in the same order. All are tried, whatever fails.
+   *
+   * # Errors
+   * `partial` with the failures by name; those that were made stay, and the same call goes on with the others.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  createAll(machines: Iterable<MachineSpec> | string, options?: CreateMachines & CallOptions): Promise<Machine[]>
+  /**
+   * Takes an engine that runs already as a machine, and leaves it as it is.
+   *
+   * # Errors
+   * `already_exists`, `unreachable`.
+   */
+  adopt(name: string, endpoint: string, options?: CallOptions): Promise<Machine>
+  /**
+   * Lists the machines, by name.
+   *
+   * # Errors
+   * `io` when the store or a record cannot be read.
+   */
+  list(options?: ListMachines & CallOptions): Promise<Machine[]>
+  /**
+   * The machine of this name.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  get(name: string, options?: CallOptions): Promise<Machine>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A host with an engine. Cheap to clone. */
+export class Machine implements AsyncDisposable {
+  private constructor()
+  /** Its name. */
+  readonly name: string
+  /** The name of its driver. */
+  readonly driver: string
+  /** Where its engine is, as in `DOCKER_HOST`. */
+  readonly url: string
+  /**
+   * What it does now.
+   *
+   * # Errors
+   * `not_found` when its record is gone.
+   */
+  state(options?: CallOptions): Promise<MachineState>
+  /**
+   * Its address.
+   *
+   * # Errors
+   * `conflict` when it does not run.
+   */
+  ip(options?: CallOptions): Promise<string>
+  /**
+   * Its record, in docker-machine's form.
+   *
+   * # Errors
+   * `not_found` when its record is gone.
+   */
+  inspect(options?: CallOptions): Promise<any>
+  /**
+   * The variables that point docker's own programs at it, as `docker-machine env` gives them.
+   *
+   * # Errors
+   * `invalid_input` for an unknown shell.
+   */
+  env(options?: MachineEnvOptions & CallOptions): Promise<MachineEnv>
+  /**
+   * Its engine.
+   *
+   * # Errors
+   * `unreachable` when it does not run.
+   */
+  engine(options?: CallOptions): Promise<Engine>
+  /**
+   * Runs a command on it, as root, and gives what it wrote.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already; a command that fails is an answer, not an error.
+   */
+  ssh(command?: string | Iterable<string> | null, options?: ExecOptions & CallOptions): Promise<CommandOutput>
+  /**
+   * Runs a command on it, as root, and gives what it wrote.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already; a command that fails is an answer, not an error.
+   */
+  ssh(options?: ExecOptions & CallOptions): Promise<CommandOutput>
+  /**
+   * Copies a file or folder of this host to it.
+   *
+   * # Errors
+   * `not_found`, `unsupported` for an engine that ran already.
+   */
+  copyTo(path: string | URL, target: string, options?: CallOptions): Promise<void>
+  /**
+   * Copies a file or folder of it to this host.
+   *
+   * # Errors
+   * `not_found`, `unsupported` for an engine that ran already.
+   */
+  copyFrom(path: string, target: string | URL, options?: CallOptions): Promise<void>
+  /**
+   * Starts it and waits until its engine answers. One that runs stays as it is.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already, `timeout`.
+   */
+  start(options?: CallOptions): Promise<void>
+  /**
+   * Stops it. One that does not run stays as it is.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already.
+   */
+  stop(options?: CallOptions): Promise<void>
+  /**
+   * Stops it and starts it again.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already, `timeout`.
+   */
+  restart(options?: CallOptions): Promise<void>
+  /**
+   * Takes its power away.
+   *
+   * # Errors
+   * `unsupported` for an engine that ran already.
+   */
+  kill(options?: CallOptions): Promise<void>
+  /**
+   * Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+   *
+   * # Errors
+   * What the driver says when something cannot be removed.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  remove(options?: RemoveMachine & CallOptions): Promise<void>
   /** Lets go of the object. Its connections are closed with the last object that uses them. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -19,6 +19,7 @@ pub mod call;
 pub mod compose;
 pub mod engine;
 pub mod error;
+pub mod machine;
 pub mod plan;
 pub mod progress;
 mod secret;
@@ -33,6 +34,7 @@ pub use compose::{App, Project};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 
+pub use machine::{EngineConfig, ExistingDriver, LocalDriver, Machine, MachineSpec, Machines};
 pub use plan::Plan;
 pub use progress::Event;
 pub use secret::{Secret, Token};

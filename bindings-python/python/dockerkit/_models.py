@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -56,6 +56,27 @@ class DiskUsage(_Model):
     """What an engine takes on disk, in bytes."""
     __slots__ = ("layers", "containers", "volumes", "build_cache", "raw", )
     _fields = ("layers", "containers", "volumes", "build_cache", "raw", )
+
+
+class LocalDriver(_Model):
+    """A node on this host."""
+    __slots__ = ("image", "cpus", "memory", "network", "endpoint", )
+    _fields = ("image", "cpus", "memory", "network", "endpoint", )
+    _tag = ("driver", "local")
+
+
+class ExistingDriver(_Model):
+    """An engine that runs already."""
+    __slots__ = ("url", )
+    _fields = ("url", )
+    _required = ("url", )
+    _tag = ("driver", "existing")
+
+
+class EngineConfig(_Model):
+    """How the engine of a machine is set up."""
+    __slots__ = ("labels", "registry_mirrors", "insecure_registries", "storage_driver", "daemon_config", "env", )
+    _fields = ("labels", "registry_mirrors", "insecure_registries", "storage_driver", "daemon_config", "env", )
 
 
 class EngineEvent(_Model):
@@ -138,6 +159,20 @@ class LogChunk(_Model):
     __slots__ = ("stream", "data", )
     _fields = ("stream", "data", )
     _types = {"data": ("bytes", None)}
+
+
+class MachineEnv(_Model):
+    """The variables that point docker's own programs at a machine."""
+    __slots__ = ("variables", "text", )
+    _fields = ("variables", "text", )
+
+
+class MachineSpec(_Model):
+    """A machine to be made."""
+    __slots__ = ("name", "driver", "engine", )
+    _fields = ("name", "driver", "engine", )
+    _required = ("name", "driver", )
+    _types = {"driver": "DriverSpec", "engine": "EngineConfig"}
 
 
 class Mount(_Model):
@@ -312,6 +347,10 @@ LoadPolicy = str
 
 
 # One of a few texts, which the stubs name.
+MachineState = str
+
+
+# One of a few texts, which the stubs name.
 NodeRole = str
 
 
@@ -321,3 +360,9 @@ Recreate = str
 
 # One of a few texts, which the stubs name.
 Status = str
+
+
+class DriverSpec(_Union):
+    """Which driver makes a machine, and its options."""
+    _tag_name = "driver"
+    _variants = {"local": "LocalDriver", "existing": "ExistingDriver"}

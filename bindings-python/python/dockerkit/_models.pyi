@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LogChunk", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
 
@@ -14,6 +14,8 @@ ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_ex
 HostKey = Literal["strict", "accept-new"]
 
 LoadPolicy = Literal["trusted", "untrusted"]
+
+MachineState = Literal["running", "paused", "stopping", "stopped", "not_found", "unreachable"]
 
 NodeRole = Literal["worker", "manager"]
 
@@ -339,6 +341,61 @@ class DiskUsage(_Model):
         """The engine's own answer."""
 
 @final
+class LocalDriver(_Model):
+    """A node on this host."""
+    def __init__(self, *, image: str | None = None, cpus: float | None = None, memory: int | str | None = None, network: str | None = None, endpoint: str | None = None) -> None: ...
+    @property
+    def driver(self) -> Literal["local"]: ...
+    @property
+    def image(self) -> str | None:
+        """The image of the node; it takes the arguments of `dockerd`. Default: made of this host's engine."""
+    @property
+    def cpus(self) -> float | None:
+        """How many CPUs it may use; default: all."""
+    @property
+    def memory(self) -> int | None:
+        """How much memory it may use, in bytes; default: all."""
+    @property
+    def network(self) -> str | None:
+        """The network it is in, which is made where it is missing; default `dockerkit`."""
+    @property
+    def endpoint(self) -> str | None:
+        """The engine of this host that runs the node; default: found as `crate.Engine.connect` finds it."""
+
+@final
+class ExistingDriver(_Model):
+    """An engine that runs already."""
+    def __init__(self, url: str) -> None: ...
+    @property
+    def driver(self) -> Literal["existing"]: ...
+    @property
+    def url(self) -> str:
+        """Where its engine is, as in `DOCKER_HOST`."""
+
+@final
+class EngineConfig(_Model):
+    """How the engine of a machine is set up."""
+    def __init__(self, *, labels: Mapping[str, str] | None = None, registry_mirrors: Iterable[str] | None = None, insecure_registries: Iterable[str] | None = None, storage_driver: str | None = None, daemon_config: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> None: ...
+    @property
+    def labels(self) -> dict[str, str] | None:
+        """Labels of the engine."""
+    @property
+    def registry_mirrors(self) -> list[str] | None:
+        """Registries to ask before Docker Hub, as URLs."""
+    @property
+    def insecure_registries(self) -> list[str] | None:
+        """Registries that are reached without TLS, or with certificates that are not checked."""
+    @property
+    def storage_driver(self) -> str | None:
+        """The storage driver, such as `overlay2`; default: the engine's choice."""
+    @property
+    def daemon_config(self) -> dict[str, Any] | None:
+        """More settings, in the form of `daemon.json`."""
+    @property
+    def env(self) -> dict[str, str] | None:
+        """Variables of the engine's process, such as `HTTP_PROXY`."""
+
+@final
 class EngineEvent(_Model):
     """Something that happened on an engine."""
     @property
@@ -600,6 +657,30 @@ class LogChunk(_Model):
     @property
     def data(self) -> bytes:
         """The bytes."""
+
+@final
+class MachineEnv(_Model):
+    """The variables that point docker's own programs at a machine."""
+    @property
+    def variables(self) -> dict[str, str | None]:
+        """The variables; one without a value is taken away."""
+    @property
+    def text(self) -> str:
+        """The same as commands of the shell."""
+
+@final
+class MachineSpec(_Model):
+    """A machine to be made."""
+    def __init__(self, name: str, driver: DriverSpec | Mapping[str, Any], *, engine: EngineConfig | Mapping[str, Any] | None = None) -> None: ...
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def driver(self) -> DriverSpec:
+        """What makes it."""
+    @property
+    def engine(self) -> EngineConfig | None:
+        """How its engine is set up."""
 
 @final
 class Mount(_Model):
@@ -1071,3 +1152,5 @@ class Volume(_Model):
     @property
     def raw(self) -> Any:
         """The engine's own answer."""
+
+DriverSpec = LocalDriver | ExistingDriver

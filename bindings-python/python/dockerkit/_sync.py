@@ -4,7 +4,7 @@
 from ._runtime import Group as _Group, many as _many
 from ._blocking import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Swarm", "Node", "Service", "Stack", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 
 class EngineContainers(_Group):
@@ -1322,6 +1322,235 @@ class App(_Closing):
             timeout: How long containers may take to stop; default: their own.
         """
         return _call(__name__, "App", "build", self, {}, options, None)
+
+
+class Machines(_Closing):
+    """The machines of a store, which is docker-machine's folder with its layout."""
+    __slots__ = ()
+    _class = "Machines"
+
+    def __init__(self, path=None, **options):
+        """`new`.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        from . import _sync
+        self._construct({"path": path}, options, _sync)
+
+    @property
+    def path(self):
+        """The folder of the store."""
+        return self._properties.get("path")
+
+    def plan(self, name, driver, **options):
+        """What `Machines.create` with the same arguments would do.
+
+        Errors:
+        `already_exists`, `invalid_input` for a wrong name.
+
+        Arguments:
+            engine: How its engine is set up.
+        """
+        return _call(__name__, "Machines", "plan", self, {"name": name, "driver": driver}, options, "Plan")
+
+    def create(self, name, driver, **options):
+        """Makes a machine and waits until its engine answers.
+
+        Errors:
+        `already_exists`, `invalid_input` for a wrong name, and what the driver says.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            engine: How its engine is set up.
+        """
+        return _call(__name__, "Machines", "create", self, {"name": name, "driver": driver}, options, ("handle", "Machine"))
+
+    def create_all(self, machines, **options):
+        """Makes machines, several at once, and gives them in the same order. All are tried, whatever fails.
+
+        Errors:
+        `partial` with the failures by name; those that were made stay, and the same call goes on with the others.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            parallel: How many are made at once; default 8.
+        """
+        return _call(__name__, "Machines", "create_all", self, {"machines": machines}, options, ("list", ("handle", "Machine")))
+
+    def adopt(self, name, endpoint, **options):
+        """Takes an engine that runs already as a machine, and leaves it as it is.
+
+        Errors:
+        `already_exists`, `unreachable`.
+        """
+        return _call(__name__, "Machines", "adopt", self, {"name": name, "endpoint": endpoint}, options, ("handle", "Machine"))
+
+    def list(self, **options):
+        """Lists the machines, by name.
+
+        Errors:
+        `io` when the store or a record cannot be read.
+
+        Arguments:
+            driver: Only machines of this driver.
+        """
+        return _call(__name__, "Machines", "list", self, {}, options, ("list", ("handle", "Machine")))
+
+    def get(self, name, **options):
+        """The machine of this name.
+
+        Errors:
+        `not_found`.
+        """
+        return _call(__name__, "Machines", "get", self, {"name": name}, options, ("handle", "Machine"))
+
+
+class Machine(_Closing):
+    """A host with an engine. Cheap to clone."""
+    __slots__ = ()
+    _class = "Machine"
+
+    @property
+    def name(self):
+        """Its name."""
+        return self._properties.get("name")
+
+    @property
+    def driver(self):
+        """The name of its driver."""
+        return self._properties.get("driver")
+
+    @property
+    def url(self):
+        """Where its engine is, as in `DOCKER_HOST`."""
+        return self._properties.get("url")
+
+    def state(self, **options):
+        """What it does now.
+
+        Errors:
+        `not_found` when its record is gone.
+        """
+        return _call(__name__, "Machine", "state", self, {}, options, None)
+
+    def ip(self, **options):
+        """Its address.
+
+        Errors:
+        `conflict` when it does not run.
+        """
+        return _call(__name__, "Machine", "ip", self, {}, options, None)
+
+    def inspect(self, **options):
+        """Its record, in docker-machine's form.
+
+        Errors:
+        `not_found` when its record is gone.
+        """
+        return _call(__name__, "Machine", "inspect", self, {}, options, None)
+
+    def env(self, **options):
+        """The variables that point docker's own programs at it, as `docker-machine env` gives them.
+
+        Errors:
+        `invalid_input` for an unknown shell.
+
+        Arguments:
+            shell: The shell that the text is for: `bash`, `fish`, `cmd`, `powershell` or `tcsh`; default `bash`.
+            unset: Takes the variables away instead.
+        """
+        return _call(__name__, "Machine", "env", self, {}, options, "MachineEnv")
+
+    def engine(self, **options):
+        """Its engine.
+
+        Errors:
+        `unreachable` when it does not run.
+        """
+        return _call(__name__, "Machine", "engine", self, {}, options, ("handle", "Engine"))
+
+    def ssh(self, command=None, **options):
+        """Runs a command on it, as root, and gives what it wrote.
+
+        Errors:
+        `unsupported` for an engine that ran already; a command that fails is an answer, not an error.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+        return _call(__name__, "Machine", "ssh", self, {"command": command}, options, "CommandOutput")
+
+    def copy_to(self, path, target, **options):
+        """Copies a file or folder of this host to it.
+
+        Errors:
+        `not_found`, `unsupported` for an engine that ran already.
+        """
+        return _call(__name__, "Machine", "copy_to", self, {"path": path, "target": target}, options, None)
+
+    def copy_from(self, path, target, **options):
+        """Copies a file or folder of it to this host.
+
+        Errors:
+        `not_found`, `unsupported` for an engine that ran already.
+        """
+        return _call(__name__, "Machine", "copy_from", self, {"path": path, "target": target}, options, None)
+
+    def start(self, **options):
+        """Starts it and waits until its engine answers. One that runs stays as it is.
+
+        Errors:
+        `unsupported` for an engine that ran already, `timeout`.
+        """
+        return _call(__name__, "Machine", "start", self, {}, options, None)
+
+    def stop(self, **options):
+        """Stops it. One that does not run stays as it is.
+
+        Errors:
+        `unsupported` for an engine that ran already.
+        """
+        return _call(__name__, "Machine", "stop", self, {}, options, None)
+
+    def restart(self, **options):
+        """Stops it and starts it again.
+
+        Errors:
+        `unsupported` for an engine that ran already, `timeout`.
+        """
+        return _call(__name__, "Machine", "restart", self, {}, options, None)
+
+    def kill(self, **options):
+        """Takes its power away.
+
+        Errors:
+        `unsupported` for an engine that ran already.
+        """
+        return _call(__name__, "Machine", "kill", self, {}, options, None)
+
+    def remove(self, **options):
+        """Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+
+        Errors:
+        What the driver says when something cannot be removed.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            force: Forgets the machine also when what it is made of cannot be removed.
+        """
+        return _call(__name__, "Machine", "remove", self, {}, options, None)
 
 
 class SwarmNodes(_Group):

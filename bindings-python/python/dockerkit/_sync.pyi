@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from ._models import *
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Swarm", "Node", "Service", "Stack", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 _T = TypeVar("_T")
 
@@ -1764,6 +1764,264 @@ class App:
         Arguments:
             services: Only these services; default: all.
             timeout: How long containers may take to stop; default: their own.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Machines:
+    """The machines of a store, which is docker-machine's folder with its layout."""
+    def __init__(self, path: str | PathLike[str] | None = None) -> None: ...
+    @property
+    def path(self) -> str:
+        """The folder of the store."""
+    def plan(
+        self,
+        name: str,
+        driver: DriverSpec | Mapping[str, Any],
+        *,
+        engine: EngineConfig | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plan:
+        """What `Machines.create` with the same arguments would do.
+
+        Errors:
+        `already_exists`, `invalid_input` for a wrong name.
+
+        Arguments:
+            engine: How its engine is set up.
+        """
+    def create(
+        self,
+        name: str,
+        driver: DriverSpec | Mapping[str, Any],
+        *,
+        engine: EngineConfig | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Machine:
+        """Makes a machine and waits until its engine answers.
+
+        Errors:
+        `already_exists`, `invalid_input` for a wrong name, and what the driver says.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            engine: How its engine is set up.
+        """
+    def create_all(
+        self,
+        machines: Iterable[MachineSpec | Mapping[str, Any]],
+        *,
+        parallel: int | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Machine]:
+        """Makes machines, several at once, and gives them in the same order. All are tried, whatever fails.
+
+        Errors:
+        `partial` with the failures by name; those that were made stay, and the same call goes on with the others.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            parallel: How many are made at once; default 8.
+        """
+    def adopt(
+        self,
+        name: str,
+        endpoint: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Machine:
+        """Takes an engine that runs already as a machine, and leaves it as it is.
+
+        Errors:
+        `already_exists`, `unreachable`.
+        """
+    def list(
+        self,
+        *,
+        driver: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Machine]:
+        """Lists the machines, by name.
+
+        Errors:
+        `io` when the store or a record cannot be read.
+
+        Arguments:
+            driver: Only machines of this driver.
+        """
+    def get(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Machine:
+        """The machine of this name.
+
+        Errors:
+        `not_found`.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Machine:
+    """A host with an engine. Cheap to clone."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def driver(self) -> str:
+        """The name of its driver."""
+    @property
+    def url(self) -> str:
+        """Where its engine is, as in `DOCKER_HOST`."""
+    def state(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> MachineState:
+        """What it does now.
+
+        Errors:
+        `not_found` when its record is gone.
+        """
+    def ip(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
+        """Its address.
+
+        Errors:
+        `conflict` when it does not run.
+        """
+    def inspect(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
+        """Its record, in docker-machine's form.
+
+        Errors:
+        `not_found` when its record is gone.
+        """
+    def env(
+        self,
+        *,
+        shell: str | None = None,
+        unset: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> MachineEnv:
+        """The variables that point docker's own programs at it, as `docker-machine env` gives them.
+
+        Errors:
+        `invalid_input` for an unknown shell.
+
+        Arguments:
+            shell: The shell that the text is for: `bash`, `fish`, `cmd`, `powershell` or `tcsh`; default `bash`.
+            unset: Takes the variables away instead.
+        """
+    def engine(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Engine:
+        """Its engine.
+
+        Errors:
+        `unreachable` when it does not run.
+        """
+    def ssh(
+        self,
+        command: Iterable[str] | str | None = None,
+        *,
+        user: str | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+        stdin: bytes | bytearray | memoryview | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> CommandOutput:
+        """Runs a command on it, as root, and gives what it wrote.
+
+        Errors:
+        `unsupported` for an engine that ran already; a command that fails is an answer, not an error.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+    def copy_to(
+        self,
+        path: str | PathLike[str],
+        target: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Copies a file or folder of this host to it.
+
+        Errors:
+        `not_found`, `unsupported` for an engine that ran already.
+        """
+    def copy_from(
+        self,
+        path: str,
+        target: str | PathLike[str],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Copies a file or folder of it to this host.
+
+        Errors:
+        `not_found`, `unsupported` for an engine that ran already.
+        """
+    def start(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Starts it and waits until its engine answers. One that runs stays as it is.
+
+        Errors:
+        `unsupported` for an engine that ran already, `timeout`.
+        """
+    def stop(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Stops it. One that does not run stays as it is.
+
+        Errors:
+        `unsupported` for an engine that ran already.
+        """
+    def restart(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Stops it and starts it again.
+
+        Errors:
+        `unsupported` for an engine that ran already, `timeout`.
+        """
+    def kill(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Takes its power away.
+
+        Errors:
+        `unsupported` for an engine that ran already.
+        """
+    def remove(
+        self,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+
+        Errors:
+        What the driver says when something cannot be removed.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            force: Forgets the machine also when what it is made of cannot be removed.
         """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

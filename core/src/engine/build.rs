@@ -161,11 +161,16 @@ fn folder(context: PathBuf, dockerfile: String, inline: Option<String>) -> Resul
         Some(file) => Ignore::parse(&std::fs::read_to_string(&file).map_err(|e| Error::file(&file, e))?)?,
         None => Ignore::default(),
     };
+    Ok(tar_stream(move |writer| pack(&context, &dockerfile, inline.as_deref(), &ignore, writer)))
+}
+
+/// An archive that is made while it is sent. When it cannot be made, the request fails, and nothing that lacks a part is sent.
+pub(crate) fn tar_stream(
+    work: impl FnOnce(tokio_util::io::SyncIoBridge<tokio::io::DuplexStream>) -> Result<()> + Send + 'static,
+) -> BoxStream<'static, std::io::Result<bytes::Bytes>> {
     let (reader, writer) = tokio::io::duplex(256 << 10);
     let bridge = tokio_util::io::SyncIoBridge::new(writer);
-    let work = tokio::task::spawn_blocking(move || pack(&context, &dockerfile, inline.as_deref(), &ignore, bridge));
-    let parts = reader_stream(reader);
-    // A file that cannot be read ends the request instead of sending a context that lacks it.
+    let work = tokio::task::spawn_blocking(move || work(bridge));
     let end = futures_util::stream::once(async move {
         match work.await {
             Ok(Ok(())) => None,
@@ -174,7 +179,7 @@ fn folder(context: PathBuf, dockerfile: String, inline: Option<String>) -> Resul
         }
     })
     .filter_map(std::future::ready);
-    Ok(parts.chain(end).boxed())
+    reader_stream(reader).chain(end).boxed()
 }
 
 fn pack(context: &Path, dockerfile: &str, inline: Option<&str>, ignore: &Ignore, writer: impl Write) -> Result<()> {

@@ -44,6 +44,7 @@ use crate::{
     surface::{Handle, handle},
     transport::Endpoint,
 };
+pub(crate) use build::tar_stream;
 pub(crate) use client::{Client, Req};
 pub(crate) use container::string_map;
 pub(crate) use logs::demultiplex;

@@ -10,6 +10,7 @@ pub(super) fn classes() -> &'static [Box<dyn ErasedClass>] {
         let mut all = Vec::new();
         all.extend(crate::engine::surface::classes());
         all.extend(crate::compose::surface::classes());
+        all.extend(crate::machine::surface::classes());
         all.extend(crate::swarm::surface::classes());
         all
     })
