@@ -227,6 +227,8 @@ options! {
         pub cap_drop: Vec<String>,
         /// Devices, as `host[:container[:rwm]]`.
         pub devices: Vec<String>,
+        /// Rules of the device control group, such as `c 1:3 mr`.
+        pub device_cgroup_rules: Vec<String>,
         /// Security options, such as `no-new-privileges`.
         pub security_opt: Vec<String>,
         /// Its root file system cannot be written to.
@@ -384,6 +386,8 @@ impl ContainerSpec {
         }
         let mut exposed: Vec<String> = bindings.keys().cloned().collect();
         exposed.sort();
+        let (open, security_opt): (Vec<String>, Vec<String>) = self.security_opt.iter().cloned().partition(|o| o == "systempaths=unconfined");
+        let open_paths = !open.is_empty();
         let host = HostConfig {
             binds: some(&self.volumes),
             mounts: if self.mounts.is_empty() { None } else { Some(self.mounts.iter().map(Mount::config).collect::<Result<_>>()?) },
@@ -417,7 +421,11 @@ impl ContainerSpec {
             cap_add: some(&self.cap_add),
             cap_drop: some(&self.cap_drop),
             devices: if self.devices.is_empty() { None } else { Some(self.devices.iter().map(|d| device(d)).collect()) },
-            security_opt: some(&self.security_opt),
+            device_cgroup_rules: some(&self.device_cgroup_rules),
+            security_opt: some(&security_opt),
+            // The client's part of this option: an empty list says that nothing is hidden.
+            masked_paths: open_paths.then(Vec::new),
+            readonly_paths: open_paths.then(Vec::new),
             readonly_rootfs: self.read_only.then_some(true),
             init: self.init,
             pid_mode: self.pid_mode.clone(),

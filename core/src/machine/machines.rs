@@ -125,7 +125,7 @@ impl Machines {
             me.check_free(&name)?;
             let mut steps = Vec::new();
             if let DriverSpec::Local(d) = &driver {
-                for resource in (Local { name: &name, store: me.store.id(), driver: d }).missing().await? {
+                for resource in (Local { name: &name, store: &me.store, driver: d }).missing().await? {
                     let after = (0..steps.len()).collect();
                     steps.push(Step { action: "create".to_owned(), resource, cause: "it is missing".to_owned(), after, ..Step::default() });
                 }
@@ -180,7 +180,7 @@ impl Machines {
         }
         self.check_free(name)?;
         let url = match &spec.driver {
-            DriverSpec::Local(d) => Local { name, store: self.store.id(), driver: d }.url(),
+            DriverSpec::Local(d) => Local { name, store: &self.store, driver: d }.url(),
             DriverSpec::Existing(d) => d.url.clone(),
         };
         let mut record = Record::new(&self.store, name, spec.driver.clone(), spec.engine.clone(), &url);

@@ -129,7 +129,7 @@ impl Machine {
     }
 
     fn local<'a>(&'a self, driver: &'a LocalDriver) -> Local<'a> {
-        Local { name: &self.name, store: self.store.id(), driver }
+        Local { name: &self.name, store: &self.store, driver }
     }
 
     fn not_ours(&self, what: &str) -> Error {

@@ -114,6 +114,14 @@ impl Store {
         }
     }
 
+    /// Runs `work` while no other call of this store runs one under the same name.
+    pub(crate) async fn one_at_a_time<T>(&self, name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let _lock = self.lock("locks", name).await?;
+        let result = work.await;
+        self.remove("locks", name)?;
+        result
+    }
+
     /// Removes an object's folder, and the folders above it that are then empty.
     pub(crate) fn remove(&self, kind: &str, name: &str) -> Result<()> {
         let folder = self.folder(kind, name);

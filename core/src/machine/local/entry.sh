@@ -1,6 +1,10 @@
 #!/bin/sh
 # First process of a node: prepares control groups and mounts, then becomes the engine under an init.
 [ "$1" = dockerd ] && shift
+# Without full privileges these are read-only at first.
+for mount in /sys /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do
+    mount -o remount,rw,bind "$mount" 2>/dev/null
+done
 mkdir -p /run /tmp /var/tmp /var/lib/docker
 rm -f /run/docker.pid
 # Control groups v2: our own processes move to a leaf, so that the controllers can be handed on to containers.

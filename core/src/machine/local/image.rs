@@ -156,7 +156,7 @@ fn pack(parts: &Parts, writer: impl Write) -> Result<()> {
         let inside = if place.starts_with("/usr/") { place.trim_start_matches('/').to_owned() } else { format!("usr{place}") };
         add_file(&mut tar, &inside, file).map_err(io)?;
     }
-    for file in ["/etc/ssl/certs/ca-certificates.crt", "/etc/protocols", "/etc/services"] {
+    for file in ["/usr/lib/os-release", "/etc/ssl/certs/ca-certificates.crt", "/etc/protocols", "/etc/services"] {
         if Path::new(file).is_file() {
             add_file(&mut tar, file.trim_start_matches('/'), Path::new(file)).map_err(io)?;
         }

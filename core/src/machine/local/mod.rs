@@ -2,6 +2,7 @@
 
 mod closure;
 mod image;
+mod privileges;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use super::{EngineConfig, LocalDriver, MachineState, store};
+use super::{
+    EngineConfig, LocalDriver, MachineState,
+    store::{self, Store},
+};
 use crate::{
     call::Context,
     engine::{Command, Container, ContainerSpec, Engine, Filters},
@@ -30,7 +34,7 @@ const INSIDE: &str = "/run/engine";
 /// One machine of this driver.
 pub(crate) struct Local<'a> {
     pub(crate) name: &'a str,
-    pub(crate) store: String,
+    pub(crate) store: &'a Store,
     pub(crate) driver: &'a LocalDriver,
 }
 
@@ -54,7 +58,7 @@ fn gone_is_fine(result: Result<()>) -> Result<()> {
 impl Local<'_> {
     /// The folder of the node's socket. Its path is short, since the path of a socket must be.
     fn folder(&self) -> PathBuf {
-        runtime_folder().join("dockerkit").join(format!("{}-{}", self.store, self.name))
+        runtime_folder().join("dockerkit").join(format!("{}-{}", self.store.id(), self.name))
     }
 
     pub(crate) fn url(&self) -> String {
@@ -70,7 +74,7 @@ impl Local<'_> {
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([(STORE.to_owned(), self.store.clone()), (MACHINE.to_owned(), self.name.to_owned())])
+        BTreeMap::from([(STORE.to_owned(), self.store.id()), (MACHINE.to_owned(), self.name.to_owned())])
     }
 
     /// The engine that runs the node. It must be on this host: the node's socket is reached through a folder that both see.
@@ -85,7 +89,7 @@ impl Local<'_> {
 
     async fn container(&self, host: &Engine) -> Result<Option<Container>> {
         match host.containers().get(self.container_name()).await {
-            Ok(c) if c.seen().labels.get(STORE) == Some(&self.store) => Ok(Some(c)),
+            Ok(c) if c.seen().labels.get(STORE) == Some(&self.store.id()) => Ok(Some(c)),
             Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("a container {} is there, and is not of this store", self.container_name()))
                 .hint("give the machine another name, or remove the container")),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -124,9 +128,10 @@ impl Local<'_> {
     async fn make(&self, host: &Engine, engine: &EngineConfig, cx: &Context) -> Result<Container> {
         let image = match &self.driver.image {
             Some(image) => image.clone(),
-            None => image::ensure(host, &cx.events).await?,
+            // Machines that are made at once share the image and the network.
+            None => self.store.one_at_a_time("node-image", image::ensure(host, &cx.events)).await?,
         };
-        self.make_network(host).await?;
+        self.store.one_at_a_time(&format!("network-{}", self.network()), self.make_network(host)).await?;
         let folder = self.folder();
         store::make_private(&folder)?;
         let group = std::fs::metadata(&folder).map_err(|e| Error::file(&folder, e))?.gid();
@@ -142,13 +147,13 @@ impl Local<'_> {
         let mut spec = ContainerSpec::default()
             .name(self.container_name())
             .hostname(self.name)
-            .privileged(true)
             .init(false)
             .network(self.network())
             .volumes(vec![format!("{volume}:/var/lib/docker"), format!("{}:{INSIDE}", folder.display())])
             .tmpfs(BTreeMap::from([("/run".to_owned(), String::new())]))
             .labels(self.labels())
             .env(env);
+        spec = privileges::grant(spec);
         spec.cpus = self.driver.cpus;
         spec.memory = self.driver.memory;
         let create = host.containers().create(image, Command::from(command)).with_options(spec);
@@ -165,7 +170,7 @@ impl Local<'_> {
         if host.networks().get(self.network()).await.is_ok() {
             return Ok(());
         }
-        let labels = BTreeMap::from([(STORE.to_owned(), self.store.clone())]);
+        let labels = BTreeMap::from([(STORE.to_owned(), self.store.id())]);
         match host.networks().create(self.network()).labels(labels).await {
             // Several machines may be made at once.
             Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(e),
@@ -278,7 +283,7 @@ impl Local<'_> {
 
     async fn remove_network(&self, host: &Engine) -> Result<()> {
         let network = match host.networks().get(self.network()).await {
-            Ok(network) if network.labels.get(STORE) == Some(&self.store) => network,
+            Ok(network) if network.labels.get(STORE) == Some(&self.store.id()) => network,
             Ok(_) => return Ok(()),
             Err(e) => return gone_is_fine(Err(e)),
         };
