@@ -11,23 +11,29 @@ const { bytes, classes, duration, handle, hidden, list, map, method, models, one
 define(['invalid_input', 'invalid_compose', 'not_found', 'already_exists', 'conflict', 'unauthorized', 'forbidden', 'untrusted', 'unsupported', 'unreachable', 'timeout', 'canceled', 'command_failed', 'engine', 'not_converged', 'unhealthy', 'partial', 'state_locked', 'io', 'internal'])
 
 Object.assign(models, {
+  AddMachine: struct({ role: 0, labels: map(0) }),
   AppInit: struct({ engine: handle('Engine'), project: handle('Project'), name: 0 }),
   AppLog: struct({ service: 0, container: 0, stream: 0, data: bytes }),
   AppLogOptions: struct({ services: list(0), follow: 0, since: 0, until: 0, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
   BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
+  ClusterEvent: struct({ time: 0, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
+  ClusterSnapshot: struct({ name: 0, time: 0, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
+  ClusterStack: struct({ name: 0 }),
   CommandOutput: struct({ exit_code: 0, stdout: bytes, stderr: bytes }),
   CommitOptions: struct({ tag: 0, comment: 0, author: 0, changes: list(0), no_pause: 0 }),
   ConnectContainer: struct({ aliases: list(0), ipv4_address: 0, ipv6_address: 0, driver_opts: map(0) }),
   ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', timeout: duration, api_version: 0 }),
   ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: 0, started_at: 0, finished_at: 0, raw: 1 }),
-  ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
+  ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), device_cgroup_rules: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
+  CreateCluster: struct({ managers: 0, parallel: 0, swarm: 'InitSwarm', path: 0 }),
   CreateMachine: struct({ engine: 'EngineConfig' }),
   CreateMachines: struct({ parallel: 0 }),
   CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0 }),
   CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
+  DestroyCluster: struct({ force: 0 }),
   Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, suggestion: 0, chain: list(0) }),
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
@@ -45,6 +51,7 @@ Object.assign(models, {
   HealthCheck: struct({ test: list(0), interval: duration, timeout: duration, retries: 0, start_period: duration, start_interval: duration }),
   HistoryEntry: struct({ id: 0, created_by: 0, created: 0, size: 0, tags: list(0) }),
   Image: struct({ id: 0, tags: list(0), digests: list(0), size: 0, created: 0, labels: map(0), raw: 1 }),
+  ImagePush: struct({ reference: 0, id: 0, machines: list('PushedImage') }),
   ImportImage: struct({ data: bytes, path: 0, changes: list(0), message: 0, platform: 0 }),
   Info: struct({ id: 0, name: 0, server_version: 0, storage_driver: 0, operating_system: 0, architecture: 0, kernel_version: 0, cpus: 0, memory: 0, containers: 0, containers_running: 0, images: 0, swarm: 0, swarm_node_id: 0, swarm_manager: 0, warnings: list(0), raw: 1 }),
   InitSwarm: struct({ advertise_addr: 0, listen_addr: 0, data_path_addr: 0, data_path_port: 0, default_addr_pool: list(0), subnet_size: 0, autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration, force_new_cluster: 0, availability: 0, labels: map(0) }),
@@ -65,6 +72,7 @@ Object.assign(models, {
   LoadImages: struct({ data: bytes, path: 0 }),
   LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0 }),
   LoadReport: struct({ images: list(0) }),
+  LocalCluster: struct({ nodes: 0, managers: 0, cpus: 0, memory: 0, image: 0, dispatcher_heartbeat: duration, engine: 'EngineConfig', endpoint: 0, path: 0 }),
   LogChunk: struct({ stream: 0, data: bytes }),
   LogOptions: struct({ follow: 0, since: 0, until: 0, tail: 0, timestamps: 0, no_stdout: 0, no_stderr: 0 }),
   MachineEnv: struct({ variables: map(0), text: 0 }),
@@ -73,6 +81,8 @@ Object.assign(models, {
   MachinesInit: struct({ path: 0 }),
   Mount: struct({ kind: 0, source: 0, target: 0, read_only: 0, propagation: 0, no_copy: 0, size: 0 }),
   Network: struct({ id: 0, name: 0, driver: 0, scope: 0, internal: 0, attachable: 0, labels: map(0), raw: 1 }),
+  NodeSnapshot: struct({ name: 0, id: 0, role: 0, leader: 0, state: 0, availability: 0, cpu_percent: 0, memory: 0, memory_total: 0, running_tasks: 0 }),
+  OpenCluster: struct({ path: 0 }),
   Ping: struct({ api_version: 0, os: 0, builder: 0, swarm: 0 }),
   Plan: struct({ title: 0, steps: list('Step'), is_empty: 0, text: 0, options: 1 }, ['title', 'steps', 'is_empty', 'text']),
   Processes: struct({ titles: list(0), processes: list(list(0)) }),
@@ -81,7 +91,9 @@ Object.assign(models, {
   PsOptions: struct({ all: 0 }),
   PublishedPort: struct({ target: 0, protocol: 0, published: 0, host_ip: 0 }),
   PullOptions: struct({ platform: 0, auth: 'RegistryAuth' }),
+  PushImage: struct({ to: list(0), source: handle('Engine') }),
   PushOptions: struct({ auth: 'RegistryAuth' }),
+  PushedImage: struct({ machine: 0, bytes: 0, shared_layers: 0 }),
   PutArchive: struct({ data: bytes, file: 0, no_overwrite: 0, keep_owner: 0 }),
   RawAnswer: struct({ status: 0, json: 1, body: bytes }),
   RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
@@ -97,6 +109,7 @@ Object.assign(models, {
   ServiceLog: struct({ service: 0, task: 0, node: 0, stream: 0, data: bytes }),
   ServiceLogOptions: struct({ follow: 0, since: 0, tail: 0, timestamps: 0 }),
   ServiceOptions: struct({ services: list(0), timeout: duration }),
+  ServiceSnapshot: struct({ name: 0, mode: 0, desired_tasks: 0, running_tasks: 0, nodes: list(0), error: 0 }),
   SshOptions: struct({ user: 0, port: 0, host_key: 0 }),
   StackDown: struct({ no_wait: 0, timeout: duration }),
   StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
@@ -116,13 +129,16 @@ Object.assign(models, {
   UpdateContainer: struct({ memory: 0, cpus: 0, cpu_shares: 0, pids_limit: 0, restart: 0 }),
   UpdateNode: struct({ labels: map(0), availability: 0, role: 0 }),
   UpdateSwarm: struct({ autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration }),
+  Usage: struct({ node: 0, container_id: 0, container: 0, labels: map(0), cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0 }),
   Version: struct({ version: 0, api_version: 0, min_api_version: 0, os: 0, arch: 0, kernel_version: 0, raw: 1 }),
   Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: 0, labels: map(0), options: map(0), raw: 1 }),
   WaitOptions: struct({ condition: 0 }),
+  WatchOptions: struct({ interval: duration }),
   DriverSpec: union('driver', { 'local': 'LocalDriver', 'existing': 'ExistingDriver' }),
   EngineProperties: struct({ endpoint: 0, api_version: 0, source: 0 }),
   ContainerProperties: struct({ id: 0, name: 0, image: 0, image_id: 0, status: 0, health: 0, labels: map(0), ports: list('PublishedPort'), addresses: map(0) }),
   SessionProperties: struct({ tty: 0 }),
+  ClusterProperties: struct({ name: 0, machines: list(handle('Machine')), swarm: handle('Swarm') }),
   ProjectProperties: struct({ name: 0, services: list(0), folder: 0, files: list(0), warnings: list('Diagnostic') }),
   AppProperties: struct({ name: 0, services: list(0) }),
   MachinesProperties: struct({ path: 0 }),
@@ -206,6 +222,20 @@ const calls = {
   Session_read: method('Session', 'read', [], '', 'LogChunk'),
   Session_resize: method('Session', 'resize', [['columns', 0], ['rows', 0]], '', null),
   Session_wait: method('Session', 'wait', [], '', 0),
+  Cluster_local: method('Cluster', 'local', [['name', 0]], 'LocalCluster', handle('Cluster')),
+  Cluster_create: method('Cluster', 'create', [['name', 0], ['machines', list('MachineSpec')]], 'CreateCluster', handle('Cluster')),
+  Cluster_open: method('Cluster', 'open', [['name', 0]], 'OpenCluster', handle('Cluster')),
+  Cluster_discard: method('Cluster', 'discard', [['name', 0]], 'OpenCluster', null),
+  Cluster_list: method('Cluster', 'list', [], 'OpenCluster', list(0)),
+  Cluster_stack: method('Cluster', 'stack', [['project', handle('Project')]], 'ClusterStack', handle('Stack')),
+  Cluster_add: method('Cluster', 'add', [['machine', 'MachineSpec']], 'AddMachine', handle('Cluster')),
+  Cluster_remove: method('Cluster', 'remove', [['machine', 0]], '', handle('Cluster')),
+  Cluster_push_image: method('Cluster', 'push_image', [['reference', 0]], 'PushImage', 'ImagePush'),
+  Cluster_health: method('Cluster', 'health', [], '', 'SwarmHealth'),
+  Cluster_snapshot: method('Cluster', 'snapshot', [], '', 'ClusterSnapshot'),
+  Cluster_metrics: method('Cluster', 'metrics', [], '', 0),
+  Cluster_watch: method('Cluster', 'watch', [], 'WatchOptions', stream('ClusterEvent')),
+  Cluster_destroy: method('Cluster', 'destroy', [], 'DestroyCluster', null),
   Project_load: method('Project', 'load', [['files', list(0), true]], 'LoadOptions', handle('Project')),
   Project_parse: method('Project', 'parse', [['text', 0]], 'LoadOptions', handle('Project')),
   Project_config: method('Project', 'config', [], '', 1),
@@ -649,6 +679,78 @@ class Session extends Handle {
 
   wait(options) {
     return call(calls.Session_wait, this, [options])
+  }
+}
+
+class Cluster extends Handle {
+  static propertyModel = 'ClusterProperties'
+
+  get name() {
+    return propertyOf(this, 'name')
+  }
+
+  get machines() {
+    return propertyOf(this, 'machines')
+  }
+
+  get swarm() {
+    return propertyOf(this, 'swarm')
+  }
+
+  static local(name, options) {
+    return call(calls.Cluster_local, null, [name, options])
+  }
+
+  static create(name, machines, options) {
+    return call(calls.Cluster_create, null, [name, machines, options])
+  }
+
+  static open(name, options) {
+    return call(calls.Cluster_open, null, [name, options])
+  }
+
+  static discard(name, options) {
+    return call(calls.Cluster_discard, null, [name, options])
+  }
+
+  static list(options) {
+    return call(calls.Cluster_list, null, [options])
+  }
+
+  stack(project, options) {
+    return call(calls.Cluster_stack, this, [project, options])
+  }
+
+  add(machine, options) {
+    return call(calls.Cluster_add, this, [machine, options])
+  }
+
+  remove(machine, options) {
+    return call(calls.Cluster_remove, this, [machine, options])
+  }
+
+  pushImage(reference, options) {
+    return call(calls.Cluster_push_image, this, [reference, options])
+  }
+
+  health(options) {
+    return call(calls.Cluster_health, this, [options])
+  }
+
+  snapshot(options) {
+    return call(calls.Cluster_snapshot, this, [options])
+  }
+
+  metrics(options) {
+    return call(calls.Cluster_metrics, this, [options])
+  }
+
+  watch(options) {
+    return streaming(calls.Cluster_watch, this, [options])
+  }
+
+  destroy(options) {
+    return call(calls.Cluster_destroy, this, [options])
   }
 }
 
@@ -1227,10 +1329,10 @@ class Stack extends Handle {
   }
 }
 
-Object.assign(classes, { Engine, Container, Session, Project, App, Machines, Machine, Swarm, Node, Service, Stack })
+Object.assign(classes, { Engine, Container, Session, Cluster, Project, App, Machines, Machine, Swarm, Node, Service, Stack })
 
 module.exports = {
-  Engine, Container, Session, Project, App, Machines, Machine, Swarm, Node, Service, Stack,
+  Engine, Container, Session, Cluster, Project, App, Machines, Machine, Swarm, Node, Service, Stack,
   DockerkitError,
   Stream,
   errors,
@@ -1243,6 +1345,7 @@ module.exports = {
   ExistingDriver: maker('ExistingDriver', 'driver', 'existing'),
   EngineConfig: maker('EngineConfig'),
   HealthCheck: maker('HealthCheck'),
+  InitSwarm: maker('InitSwarm'),
   MachineSpec: maker('MachineSpec'),
   Mount: maker('Mount'),
   RegistryAuth: maker('RegistryAuth'),

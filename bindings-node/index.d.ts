@@ -226,6 +226,14 @@ export type Recreate = 'diverged' | 'force' | 'never'
  */
 export type Status = 'started' | 'progress' | 'done' | 'skipped' | 'failed'
 
+/** Options of `Cluster.add`. */
+export interface AddMachine {
+  /** What the new member is; default: a worker. */
+  role?: NodeRole | null
+  /** Labels of its node. It takes tasks only after it has them. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
+}
+
 /** How an `App` is made in other languages. */
 export interface AppInit {
   /** The engine. */
@@ -314,6 +322,55 @@ export interface Change {
   before?: string | null
   /** Its value afterwards. */
   after?: string | null
+}
+
+/** Something that changed in a cluster. */
+export interface ClusterEvent {
+  /** When it was seen, in RFC 3339 form, UTC. */
+  time: string
+  /**
+   * `node_down`, `node_ready`, `node_added`, `node_removed`, `node_changed`, `leader_changed`, `task_changed`,
+   * `managers_lost` or `managers_back`.
+   */
+  kind: string
+  /** The host name of the node, where there is one. */
+  node: string
+  /** The service, where there is one. */
+  service: string
+  /** The task's name, where there is one. */
+  task: string
+  /** The task's or node's new state. */
+  state: string
+  /** One line for a person. */
+  text: string
+  /** `text`. */
+  toString(): string
+}
+
+/** A cluster at one moment. */
+export interface ClusterSnapshot {
+  /** The cluster's name. */
+  name: string
+  /** When, in RFC 3339 form, UTC. */
+  time: string
+  /** Its nodes, by name. */
+  nodes: NodeSnapshot[]
+  /** Its services, by name. */
+  services: ServiceSnapshot[]
+  /** Its tasks that should run. */
+  tasks: Task[]
+  /** What its containers use. */
+  usage: Usage[]
+  /** The nodes as a table for a person. */
+  text: string
+  /** `text`. */
+  toString(): string
+}
+
+/** Options of `Cluster.stack`. */
+export interface ClusterStack {
+  /** The stack's name; default: the project's. */
+  name?: string | null
 }
 
 /** What a command wrote and how it ended. */
@@ -488,6 +545,8 @@ export interface ContainerSpec {
   capDrop?: Iterable<string> | null
   /** Devices, as `host[:container[:rwm]]`. */
   devices?: Iterable<string> | null
+  /** Rules of the device control group, such as `c 1:3 mr`. */
+  deviceCgroupRules?: Iterable<string> | null
   /** Security options, such as `no-new-privileges`. */
   securityOpt?: Iterable<string> | null
   /** Its root file system cannot be written to. */
@@ -513,6 +572,18 @@ export interface ContainerSpec {
 export const ContainerSpec: {
   (options?: ContainerSpec): ContainerSpec
   new (options?: ContainerSpec): ContainerSpec
+}
+
+/** Options of `Cluster.create`. */
+export interface CreateCluster {
+  /** How many of the machines are managers; default: 3 of three and more, else 1. */
+  managers?: number | null
+  /** How many machines are made at once; default 8. */
+  parallel?: number | null
+  /** Settings of the swarm. */
+  swarm?: InitSwarm | null
+  /** The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  path?: string | URL | null
 }
 
 /** Options of `Machines.create` and `Machines.plan`. */
@@ -565,6 +636,12 @@ export interface CreateVolume {
   options?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Labels. */
   labels?: Record<string, string> | ReadonlyMap<string, string> | null
+}
+
+/** Options of `Cluster.destroy`. */
+export interface DestroyCluster {
+  /** Goes on when a machine cannot be removed, and forgets it. */
+  force?: boolean | null
 }
 
 /** One problem in a Compose file, with its place. */
@@ -811,6 +888,16 @@ export interface Image {
   raw: any
 }
 
+/** What a push did. */
+export interface ImagePush {
+  /** The image. */
+  reference: string
+  /** Its ID. */
+  id: string
+  /** What each machine got. */
+  machines: PushedImage[]
+}
+
 /** Options of `Images.import`: one source is given. */
 export interface ImportImage {
   /** A tar of the file system, as bytes. */
@@ -891,6 +978,11 @@ export interface InitSwarm {
   availability?: Availability | null
   /** Labels of the swarm itself. */
   labels?: Record<string, string> | ReadonlyMap<string, string> | null
+}
+/** Options of `Swarm.init`. */
+export const InitSwarm: {
+  (options?: InitSwarm): InitSwarm
+  new (options?: InitSwarm): InitSwarm
 }
 
 /** Options of `Swarm.join`. */
@@ -1031,6 +1123,28 @@ export interface LoadReport {
   images: string[]
 }
 
+/** Options of `Cluster.local`. */
+export interface LocalCluster {
+  /** How many machines; default 3. */
+  nodes?: number | null
+  /** How many of them are managers; default: 3 of three and more, else 1. */
+  managers?: number | null
+  /** How many CPUs each may use; default: all. */
+  cpus?: number | null
+  /** How much memory each may use, in bytes; default: all. */
+  memory?: number | string | null
+  /** The image of the nodes; default: made of this host's engine. */
+  image?: string | null
+  /** How often members report; default 1 s. A node is lost after three times of it. */
+  dispatcherHeartbeatMs?: number | null
+  /** How the engines are set up. */
+  engine?: EngineConfig | null
+  /** The engine of this host that runs the nodes; default: found as `Engine.connect` finds it. */
+  endpoint?: string | null
+  /** The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  path?: string | URL | null
+}
+
 /** A part of a container's output. Chunks are not lines: a line may be in two of them. */
 export interface LogChunk {
   /** `stdout`, `stderr` or, for a terminal, `console`. */
@@ -1139,6 +1253,36 @@ export interface Network {
   raw: any
 }
 
+/** A node at one moment. */
+export interface NodeSnapshot {
+  /** Its host name. */
+  name: string
+  /** Its ID in the swarm. */
+  id: string
+  /** `manager` or `worker`. */
+  role: string
+  /** Whether it is the leader. */
+  leader: boolean
+  /** `ready`, `down` and so on. */
+  state: string
+  /** `active`, `pause` or `drain`. */
+  availability: string
+  /** CPU use of its containers now, in percent of one CPU; absent when it does not answer. */
+  cpuPercent: number | null
+  /** Memory that its containers use, in bytes; absent when it does not answer. */
+  memory: number | null
+  /** Its memory, in bytes. */
+  memoryTotal: number
+  /** How many tasks run on it. */
+  runningTasks: number
+}
+
+/** Options of `Cluster.open`. */
+export interface OpenCluster {
+  /** The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
+  path?: string | URL | null
+}
+
 /** An engine's answer to a ping. */
 export interface Ping {
   /** The newest API version that the engine offers. */
@@ -1219,10 +1363,28 @@ export interface PullOptions {
   auth?: RegistryAuth | null
 }
 
+/** Options of `Cluster.push_image`. */
+export interface PushImage {
+  /** Only to these machines; default: all. */
+  to?: Iterable<string> | null
+  /** The engine that has the image; default: found as `Engine.connect` finds it. */
+  source?: Engine | null
+}
+
 /** Options of `Images.push`. */
 export interface PushOptions {
   /** Login for the registry. */
   auth?: RegistryAuth | null
+}
+
+/** What one machine got of an image. */
+export interface PushedImage {
+  /** The machine. */
+  machine: string
+  /** How many bytes were sent; 0 when it had the image. */
+  bytes: number
+  /** How many layers it had already. */
+  sharedLayers: number
 }
 
 /** Options of `Container.put_archive`: the archive is an uncompressed tar, from one source. */
@@ -1362,6 +1524,22 @@ export interface ServiceOptions {
   services?: Iterable<string> | null
   /** How long containers may take to stop; default: their own. */
   timeoutMs?: number | null
+}
+
+/** A service at one moment. */
+export interface ServiceSnapshot {
+  /** Its name. */
+  name: string
+  /** Its mode. */
+  mode: string
+  /** How many tasks should run. */
+  desiredTasks: number
+  /** How many tasks run. */
+  runningTasks: number
+  /** The nodes that its running tasks are on. */
+  nodes: string[]
+  /** Why its newest task failed, where it did. */
+  error: string
 }
 
 /** How to log in to a host. */
@@ -1644,6 +1822,34 @@ export interface UpdateSwarm {
   certExpiryMs?: number | null
 }
 
+/** What a container uses. */
+export interface Usage {
+  /** The node it is on. */
+  node: string
+  /** The container's ID. */
+  containerId: string
+  /** The container's name. */
+  container: string
+  /** The container's labels. */
+  labels: Record<string, string>
+  /** CPU use now, in percent of one CPU. */
+  cpuPercent: number
+  /** CPU time since the container started, in seconds. */
+  cpuSeconds: number
+  /** Memory that it uses, without what is only cache, in bytes. */
+  memory: number
+  /** Its limit of memory, in bytes. */
+  memoryLimit: number
+  /** Bytes received on its networks. */
+  networkReceived: number
+  /** Bytes sent on its networks. */
+  networkSent: number
+  /** Bytes read from disks. */
+  diskRead: number
+  /** Bytes written to disks. */
+  diskWritten: number
+}
+
 /** The versions of an engine. */
 export interface Version {
   /** The engine's version, such as `28.5.2`. */
@@ -1684,6 +1890,12 @@ export interface Volume {
 export interface WaitOptions {
   /** `not-running` (default), `next-exit` or `removed`. */
   condition?: string | null
+}
+
+/** Options of `crate.Cluster.watch`. */
+export interface WatchOptions {
+  /** How long after one look the next one is taken; default 0.5 s. */
+  intervalMs?: number | null
 }
 
 /** Which driver makes a machine, and its options. */
@@ -2344,6 +2556,140 @@ export class Session implements AsyncDisposable {
    * `unreachable` when the connection is lost.
    */
   wait(options?: CallOptions): Promise<number>
+  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Machines that are one swarm. Cheap to clone. */
+export class Cluster implements AsyncDisposable {
+  private constructor()
+  /** Its name. */
+  readonly name: string
+  /** Its machines, by name. */
+  readonly machines: Machine[]
+  /** Its swarm. */
+  readonly swarm: Swarm
+  /**
+   * Makes a cluster on this host: machines that are nodes in containers, named after it with a number, joined into one swarm.
+   *
+   * # Errors
+   * `already_exists` when there is a whole cluster of this name, `invalid_input` for a wrong name or number, `unreachable`
+   * when this host has no engine.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work, whatever had been done.
+   */
+  static local(name: string, options?: LocalCluster & CallOptions): Promise<Cluster>
+  /**
+   * Makes a cluster of machines, each by its own driver, and joins them into one swarm.
+   *
+   * # Errors
+   * `already_exists` when there is a whole cluster of this name, `partial` when machines cannot be made.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work, whatever had been done.
+   */
+  static create(name: string, machines: Iterable<MachineSpec> | string, options?: CreateCluster & CallOptions): Promise<Cluster>
+  /**
+   * The cluster of this name.
+   *
+   * # Errors
+   * `not_found`, `unreachable` when no manager answers, `conflict` when its making was not finished.
+   */
+  static open(name: string, options?: OpenCluster & CallOptions): Promise<Cluster>
+  /**
+   * Removes a cluster of which only the name is known: also one whose making was not finished, or that does not answer.
+   *
+   * # Errors
+   * `partial` when machines cannot be removed; the same call goes on.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  static discard(name: string, options?: OpenCluster & CallOptions): Promise<void>
+  /**
+   * The names of the clusters of a store.
+   *
+   * # Errors
+   * `io` when the store cannot be read.
+   */
+  static list(options?: OpenCluster & CallOptions): Promise<string[]>
+  /**
+   * The stack of `project` on this cluster. Nothing is done yet.
+   *
+   * # Errors
+   * None that a caller can cause.
+   */
+  stack(project: Project, options?: ClusterStack & CallOptions): Promise<Stack>
+  /**
+   * Makes a machine and brings it into the cluster. Gives the cluster with it.
+   *
+   * # Errors
+   * `already_exists`, and what the driver says.
+   *
+   * # Cancel safety
+   * The same call goes on from where it was.
+   */
+  add(machine: MachineSpec, options?: AddMachine & CallOptions): Promise<Cluster>
+  /**
+   * Takes a machine out of the cluster and removes it. Gives the cluster without it.
+   *
+   * # Errors
+   * `not_found`; `conflict` for the last manager.
+   *
+   * # Cancel safety
+   * The same call goes on from where it was.
+   */
+  remove(machine: string, options?: CallOptions): Promise<Cluster>
+  /**
+   * Brings an image to the nodes without a registry. A node that has it gets nothing, and else only the layers that it lacks.
+   *
+   * # Errors
+   * `not_found` when the source engine does not have the image, `partial` when some nodes could not get it.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  pushImage(reference: string, options?: PushImage & CallOptions): Promise<ImagePush>
+  /**
+   * How its swarm is: its leader, its quorum, its nodes.
+   *
+   * # Errors
+   * `unreachable` when no manager answers.
+   */
+  health(options?: CallOptions): Promise<SwarmHealth>
+  /**
+   * Its nodes, services and tasks now, with what they use. It prints as a table.
+   *
+   * # Errors
+   * `unreachable` when no manager answers, `conflict` when there is no leader. A node that does not answer is shown without figures.
+   */
+  snapshot(options?: CallOptions): Promise<ClusterSnapshot>
+  /**
+   * The snapshot as OpenMetrics text, with the names that cAdvisor gives to the figures of containers.
+   *
+   * # Errors
+   * Those of `Cluster.snapshot`.
+   */
+  metrics(options?: CallOptions): Promise<string>
+  /**
+   * What changes in the cluster, from now on and until the stream is dropped: nodes lost and back, the leader, tasks.
+   *
+   * # Errors
+   * `unreachable` when no manager answers at the start. Later, a cluster whose managers are lost is an event.
+   */
+  watch(options?: WatchOptions & CallOptions): Stream<ClusterEvent>
+  /**
+   * Removes the cluster with its machines, and all that is on them. What is gone already is fine.
+   *
+   * # Errors
+   * `partial` when machines cannot be removed; the same call goes on.
+   *
+   * # Cancel safety
+   * Ends at once; the same call finishes the work.
+   */
+  destroy(options?: DestroyCluster & CallOptions): Promise<void>
   /** Lets go of the object. Its connections are closed with the last object that uses them. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

@@ -16,10 +16,12 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod cluster;
 pub mod compose;
 pub mod engine;
 pub mod error;
 pub mod machine;
+pub mod monitor;
 pub mod plan;
 pub mod progress;
 mod secret;
@@ -30,6 +32,7 @@ pub mod swarm;
 pub mod transport;
 pub mod units;
 
+pub use cluster::Cluster;
 pub use compose::{App, Project};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@
 from ._runtime import Group as _Group, many as _many
 from ._waiting import Closing as _Closing, Stream, call as _call
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Cluster", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 
 class EngineContainers(_Group):
@@ -87,6 +87,7 @@ class EngineContainers(_Group):
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
             init: Runs an init that reaps processes.
@@ -152,6 +153,7 @@ class EngineContainers(_Group):
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
             init: Runs an init that reaps processes.
@@ -992,6 +994,210 @@ class Session(_Closing):
         `unreachable` when the connection is lost.
         """
         return await _call(__name__, "Session", "wait", self, {}, options, None)
+
+
+class Cluster(_Closing):
+    """Machines that are one swarm. Cheap to clone."""
+    __slots__ = ()
+    _class = "Cluster"
+    _types = {"machines": ("list", ("handle", "Machine")), "swarm": ("handle", "Swarm")}
+
+    @property
+    def name(self):
+        """Its name."""
+        return self._properties.get("name")
+
+    @property
+    def machines(self):
+        """Its machines, by name."""
+        return self._properties.get("machines")
+
+    @property
+    def swarm(self):
+        """Its swarm."""
+        return self._properties.get("swarm")
+
+    @staticmethod
+    async def local(name, **options):
+        """Makes a cluster on this host: machines that are nodes in containers, named after it with a number, joined into one swarm.
+
+        Errors:
+        `already_exists` when there is a whole cluster of this name, `invalid_input` for a wrong name or number, `unreachable`
+        when this host has no engine.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            nodes: How many machines; default 3.
+            managers: How many of them are managers; default: 3 of three and more, else 1.
+            cpus: How many CPUs each may use; default: all.
+            memory: How much memory each may use, in bytes; default: all.
+            image: The image of the nodes; default: made of this host's engine.
+            dispatcher_heartbeat: How often members report; default 1 s. A node is lost after three times of it.
+            engine: How the engines are set up.
+            endpoint: The engine of this host that runs the nodes; default: found as `Engine.connect` finds it.
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        return await _call(__name__, "Cluster", "local", None, {"name": name}, options, ("handle", "Cluster"))
+
+    @staticmethod
+    async def create(name, machines, **options):
+        """Makes a cluster of machines, each by its own driver, and joins them into one swarm.
+
+        Errors:
+        `already_exists` when there is a whole cluster of this name, `partial` when machines cannot be made.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            managers: How many of the machines are managers; default: 3 of three and more, else 1.
+            parallel: How many machines are made at once; default 8.
+            swarm: Settings of the swarm.
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        return await _call(__name__, "Cluster", "create", None, {"name": name, "machines": machines}, options, ("handle", "Cluster"))
+
+    @staticmethod
+    async def open(name, **options):
+        """The cluster of this name.
+
+        Errors:
+        `not_found`, `unreachable` when no manager answers, `conflict` when its making was not finished.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        return await _call(__name__, "Cluster", "open", None, {"name": name}, options, ("handle", "Cluster"))
+
+    @staticmethod
+    async def discard(name, **options):
+        """Removes a cluster of which only the name is known: also one whose making was not finished, or that does not answer.
+
+        Errors:
+        `partial` when machines cannot be removed; the same call goes on.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        return await _call(__name__, "Cluster", "discard", None, {"name": name}, options, None)
+
+    @staticmethod
+    async def list(**options):
+        """The names of the clusters of a store.
+
+        Errors:
+        `io` when the store cannot be read.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+        return await _call(__name__, "Cluster", "list", None, {}, options, None)
+
+    async def stack(self, project, **options):
+        """The stack of `project` on this cluster. Nothing is done yet.
+
+        Errors:
+        None that a caller can cause.
+
+        Arguments:
+            name: The stack's name; default: the project's.
+        """
+        return await _call(__name__, "Cluster", "stack", self, {"project": project}, options, ("handle", "Stack"))
+
+    async def add(self, machine, **options):
+        """Makes a machine and brings it into the cluster. Gives the cluster with it.
+
+        Errors:
+        `already_exists`, and what the driver says.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            role: What the new member is; default: a worker.
+            labels: Labels of its node. It takes tasks only after it has them.
+        """
+        return await _call(__name__, "Cluster", "add", self, {"machine": machine}, options, ("handle", "Cluster"))
+
+    async def remove(self, machine, **options):
+        """Takes a machine out of the cluster and removes it. Gives the cluster without it.
+
+        Errors:
+        `not_found`; `conflict` for the last manager.
+
+        Cancel safety:
+        The same call goes on from where it was.
+        """
+        return await _call(__name__, "Cluster", "remove", self, {"machine": machine}, options, ("handle", "Cluster"))
+
+    async def push_image(self, reference, **options):
+        """Brings an image to the nodes without a registry. A node that has it gets nothing, and else only the layers that it lacks.
+
+        Errors:
+        `not_found` when the source engine does not have the image, `partial` when some nodes could not get it.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            to: Only to these machines; default: all.
+            source: The engine that has the image; default: found as `Engine.connect` finds it.
+        """
+        return await _call(__name__, "Cluster", "push_image", self, {"reference": reference}, options, "ImagePush")
+
+    async def health(self, **options):
+        """How its swarm is: its leader, its quorum, its nodes.
+
+        Errors:
+        `unreachable` when no manager answers.
+        """
+        return await _call(__name__, "Cluster", "health", self, {}, options, "SwarmHealth")
+
+    async def snapshot(self, **options):
+        """Its nodes, services and tasks now, with what they use. It prints as a table.
+
+        Errors:
+        `unreachable` when no manager answers, `conflict` when there is no leader. A node that does not answer is shown without figures.
+        """
+        return await _call(__name__, "Cluster", "snapshot", self, {}, options, "ClusterSnapshot")
+
+    async def metrics(self, **options):
+        """The snapshot as OpenMetrics text, with the names that cAdvisor gives to the figures of containers.
+
+        Errors:
+        Those of `Cluster.snapshot`.
+        """
+        return await _call(__name__, "Cluster", "metrics", self, {}, options, None)
+
+    def watch(self, **options):
+        """What changes in the cluster, from now on and until the stream is dropped: nodes lost and back, the leader, tasks.
+
+        Errors:
+        `unreachable` when no manager answers at the start. Later, a cluster whose managers are lost is an event.
+
+        Arguments:
+            interval: How long after one look the next one is taken; default 0.5 s.
+        """
+        return Stream.starting(__name__, "Cluster", "watch", self, {}, options, ("stream", "ClusterEvent"))
+
+    async def destroy(self, **options):
+        """Removes the cluster with its machines, and all that is on them. What is gone already is fine.
+
+        Errors:
+        `partial` when machines cannot be removed; the same call goes on.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            force: Goes on when a machine cannot be removed, and forgets it.
+        """
+        return await _call(__name__, "Cluster", "destroy", self, {}, options, None)
 
 
 class Project(_Closing):

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -26,6 +26,19 @@ class Change(_Model):
     _required = ("path", )
 
 
+class ClusterEvent(_Model):
+    """Something that changed in a cluster."""
+    __slots__ = ("time", "kind", "node", "service", "task", "state", "text", )
+    _fields = ("time", "kind", "node", "service", "task", "state", "text", )
+
+
+class ClusterSnapshot(_Model):
+    """A cluster at one moment."""
+    __slots__ = ("name", "time", "nodes", "services", "tasks", "usage", "text", )
+    _fields = ("name", "time", "nodes", "services", "tasks", "usage", "text", )
+    _types = {"nodes": ("list", "NodeSnapshot"), "services": ("list", "ServiceSnapshot"), "tasks": ("list", "Task"), "usage": ("list", "Usage")}
+
+
 class CommandOutput(_Model):
     """What a command wrote and how it ended."""
     __slots__ = ("exit_code", "stdout", "stderr", )
@@ -41,8 +54,8 @@ class ContainerDetails(_Model):
 
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    __slots__ = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
-    _fields = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
+    __slots__ = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
+    _fields = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
     _types = {"mounts": ("list", "Mount"), "healthcheck": "HealthCheck", "ulimits": ("list", "Ulimit")}
 
 
@@ -135,10 +148,23 @@ class Image(_Model):
     _fields = ("id", "tags", "digests", "size", "created", "labels", "raw", )
 
 
+class ImagePush(_Model):
+    """What a push did."""
+    __slots__ = ("reference", "id", "machines", )
+    _fields = ("reference", "id", "machines", )
+    _types = {"machines": ("list", "PushedImage")}
+
+
 class Info(_Model):
     """What an engine says of itself and its host."""
     __slots__ = ("id", "name", "server_version", "storage_driver", "operating_system", "architecture", "kernel_version", "cpus", "memory", "containers", "containers_running", "images", "swarm", "swarm_node_id", "swarm_manager", "warnings", "raw", )
     _fields = ("id", "name", "server_version", "storage_driver", "operating_system", "architecture", "kernel_version", "cpus", "memory", "containers", "containers_running", "images", "swarm", "swarm_node_id", "swarm_manager", "warnings", "raw", )
+
+
+class InitSwarm(_Model):
+    """Options of `Swarm.init`."""
+    __slots__ = ("advertise_addr", "listen_addr", "data_path_addr", "data_path_port", "default_addr_pool", "subnet_size", "autolock", "dispatcher_heartbeat", "task_history_limit", "cert_expiry", "force_new_cluster", "availability", "labels", )
+    _fields = ("advertise_addr", "listen_addr", "data_path_addr", "data_path_port", "default_addr_pool", "subnet_size", "autolock", "dispatcher_heartbeat", "task_history_limit", "cert_expiry", "force_new_cluster", "availability", "labels", )
 
 
 class JoinTokens(_Model):
@@ -187,6 +213,12 @@ class Network(_Model):
     _fields = ("id", "name", "driver", "scope", "internal", "attachable", "labels", "raw", )
 
 
+class NodeSnapshot(_Model):
+    """A node at one moment."""
+    __slots__ = ("name", "id", "role", "leader", "state", "availability", "cpu_percent", "memory", "memory_total", "running_tasks", )
+    _fields = ("name", "id", "role", "leader", "state", "availability", "cpu_percent", "memory", "memory_total", "running_tasks", )
+
+
 class Ping(_Model):
     """An engine's answer to a ping."""
     __slots__ = ("api_version", "os", "builder", "swarm", )
@@ -222,6 +254,12 @@ class PublishedPort(_Model):
     _fields = ("target", "protocol", "published", "host_ip", )
 
 
+class PushedImage(_Model):
+    """What one machine got of an image."""
+    __slots__ = ("machine", "bytes", "shared_layers", )
+    _fields = ("machine", "bytes", "shared_layers", )
+
+
 class RawAnswer(_Model):
     """The answer to `Engine.request`."""
     __slots__ = ("status", "json", "body", )
@@ -247,6 +285,12 @@ class ServiceLog(_Model):
     __slots__ = ("service", "task", "node", "stream", "data", )
     _fields = ("service", "task", "node", "stream", "data", )
     _types = {"data": ("bytes", None)}
+
+
+class ServiceSnapshot(_Model):
+    """A service at one moment."""
+    __slots__ = ("name", "mode", "desired_tasks", "running_tasks", "nodes", "error", )
+    _fields = ("name", "mode", "desired_tasks", "running_tasks", "nodes", "error", )
 
 
 class SshOptions(_Model):
@@ -316,6 +360,12 @@ class UpReport(_Model):
     """What an up did."""
     __slots__ = ("project", "done", "orphans", )
     _fields = ("project", "done", "orphans", )
+
+
+class Usage(_Model):
+    """What a container uses."""
+    __slots__ = ("node", "container_id", "container", "labels", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", )
+    _fields = ("node", "container_id", "container", "labels", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", )
 
 
 class Version(_Model):

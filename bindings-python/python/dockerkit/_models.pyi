@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "Info", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
 
@@ -71,6 +71,58 @@ class Change(_Model):
         """Its value afterwards."""
 
 @final
+class ClusterEvent(_Model):
+    """Something that changed in a cluster."""
+    @property
+    def time(self) -> str:
+        """When it was seen, in RFC 3339 form, UTC."""
+    @property
+    def kind(self) -> str:
+        """`node_down`, `node_ready`, `node_added`, `node_removed`, `node_changed`, `leader_changed`, `task_changed`,
+        `managers_lost` or `managers_back`.
+        """
+    @property
+    def node(self) -> str:
+        """The host name of the node, where there is one."""
+    @property
+    def service(self) -> str:
+        """The service, where there is one."""
+    @property
+    def task(self) -> str:
+        """The task's name, where there is one."""
+    @property
+    def state(self) -> str:
+        """The task's or node's new state."""
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+
+@final
+class ClusterSnapshot(_Model):
+    """A cluster at one moment."""
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+    @property
+    def time(self) -> str:
+        """When, in RFC 3339 form, UTC."""
+    @property
+    def nodes(self) -> list[NodeSnapshot]:
+        """Its nodes, by name."""
+    @property
+    def services(self) -> list[ServiceSnapshot]:
+        """Its services, by name."""
+    @property
+    def tasks(self) -> list[Task]:
+        """Its tasks that should run."""
+    @property
+    def usage(self) -> list[Usage]:
+        """What its containers use."""
+    @property
+    def text(self) -> str:
+        """The nodes as a table for a person."""
+
+@final
 class CommandOutput(_Model):
     """What a command wrote and how it ended."""
     @property
@@ -129,7 +181,7 @@ class ContainerDetails(_Model):
 @final
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
+    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, device_cgroup_rules: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
     @property
     def name(self) -> str | None:
         """Its name; default: one that the engine makes up."""
@@ -265,6 +317,9 @@ class ContainerSpec(_Model):
     @property
     def devices(self) -> list[str] | None:
         """Devices, as `host[:container[:rwm]]`."""
+    @property
+    def device_cgroup_rules(self) -> list[str] | None:
+        """Rules of the device control group, such as `c 1:3 mr`."""
     @property
     def security_opt(self) -> list[str] | None:
         """Security options, such as `no-new-privileges`."""
@@ -577,6 +632,19 @@ class Image(_Model):
         """The engine's own answer."""
 
 @final
+class ImagePush(_Model):
+    """What a push did."""
+    @property
+    def reference(self) -> str:
+        """The image."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def machines(self) -> list[PushedImage]:
+        """What each machine got."""
+
+@final
 class Info(_Model):
     """What an engine says of itself and its host."""
     @property
@@ -630,6 +698,50 @@ class Info(_Model):
     @property
     def raw(self) -> Any:
         """The engine's own answer."""
+
+@final
+class InitSwarm(_Model):
+    """Options of `Swarm.init`."""
+    def __init__(self, *, advertise_addr: str | None = None, listen_addr: str | None = None, data_path_addr: str | None = None, data_path_port: int | None = None, default_addr_pool: Iterable[str] | None = None, subnet_size: int | None = None, autolock: bool | None = None, dispatcher_heartbeat: float | timedelta | str | None = None, task_history_limit: int | None = None, cert_expiry: float | timedelta | str | None = None, force_new_cluster: bool | None = None, availability: Availability | None = None, labels: Mapping[str, str] | None = None) -> None: ...
+    @property
+    def advertise_addr(self) -> str | None:
+        """The address that other members reach this one at: an address, an interface, or either with a port."""
+    @property
+    def listen_addr(self) -> str | None:
+        """Where to listen; default `0.0.0.0:2377`."""
+    @property
+    def data_path_addr(self) -> str | None:
+        """The address that traffic of containers goes through; default: the advertised one."""
+    @property
+    def data_path_port(self) -> int | None:
+        """The UDP port of that traffic; default 4789."""
+    @property
+    def default_addr_pool(self) -> list[str] | None:
+        """Where networks get their subnets from, such as `10.20.0.0/16`."""
+    @property
+    def subnet_size(self) -> int | None:
+        """The length of the mask of these subnets; default 24."""
+    @property
+    def autolock(self) -> bool | None:
+        """Members have to be unlocked after a restart."""
+    @property
+    def dispatcher_heartbeat(self) -> float | None:
+        """How often members report; default 5 s. A node is lost after three times of it."""
+    @property
+    def task_history_limit(self) -> int | None:
+        """How many ended tasks are kept for each slot; default 5."""
+    @property
+    def cert_expiry(self) -> float | None:
+        """How long certificates of members are good; default 90 days."""
+    @property
+    def force_new_cluster(self) -> bool | None:
+        """Starts anew from what this one manager knows, when the majority is lost for good."""
+    @property
+    def availability(self) -> Availability | None:
+        """Whether the first member takes tasks."""
+    @property
+    def labels(self) -> dict[str, str] | None:
+        """Labels of the swarm itself."""
 
 @final
 class JoinTokens(_Model):
@@ -737,6 +849,40 @@ class Network(_Model):
         """The engine's own answer."""
 
 @final
+class NodeSnapshot(_Model):
+    """A node at one moment."""
+    @property
+    def name(self) -> str:
+        """Its host name."""
+    @property
+    def id(self) -> str:
+        """Its ID in the swarm."""
+    @property
+    def role(self) -> str:
+        """`manager` or `worker`."""
+    @property
+    def leader(self) -> bool:
+        """Whether it is the leader."""
+    @property
+    def state(self) -> str:
+        """`ready`, `down` and so on."""
+    @property
+    def availability(self) -> str:
+        """`active`, `pause` or `drain`."""
+    @property
+    def cpu_percent(self) -> float | None:
+        """CPU use of its containers now, in percent of one CPU; absent when it does not answer."""
+    @property
+    def memory(self) -> int | None:
+        """Memory that its containers use, in bytes; absent when it does not answer."""
+    @property
+    def memory_total(self) -> int:
+        """Its memory, in bytes."""
+    @property
+    def running_tasks(self) -> int:
+        """How many tasks run on it."""
+
+@final
 class Ping(_Model):
     """An engine's answer to a ping."""
     @property
@@ -812,6 +958,19 @@ class PublishedPort(_Model):
         """The host's address that it listens on."""
 
 @final
+class PushedImage(_Model):
+    """What one machine got of an image."""
+    @property
+    def machine(self) -> str:
+        """The machine."""
+    @property
+    def bytes(self) -> int:
+        """How many bytes were sent; 0 when it had the image."""
+    @property
+    def shared_layers(self) -> int:
+        """How many layers it had already."""
+
+@final
 class RawAnswer(_Model):
     """The answer to `Engine.request`."""
     @property
@@ -873,6 +1032,28 @@ class ServiceLog(_Model):
     @property
     def data(self) -> bytes:
         """One line, with its end."""
+
+@final
+class ServiceSnapshot(_Model):
+    """A service at one moment."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def mode(self) -> str:
+        """Its mode."""
+    @property
+    def desired_tasks(self) -> int:
+        """How many tasks should run."""
+    @property
+    def running_tasks(self) -> int:
+        """How many tasks run."""
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that its running tasks are on."""
+    @property
+    def error(self) -> str:
+        """Why its newest task failed, where it did."""
 
 @final
 class SshOptions(_Model):
@@ -1102,6 +1283,46 @@ class UpReport(_Model):
     @property
     def orphans(self) -> list[str]:
         """Containers of services that the project does not know."""
+
+@final
+class Usage(_Model):
+    """What a container uses."""
+    @property
+    def node(self) -> str:
+        """The node it is on."""
+    @property
+    def container_id(self) -> str:
+        """The container's ID."""
+    @property
+    def container(self) -> str:
+        """The container's name."""
+    @property
+    def labels(self) -> dict[str, str]:
+        """The container's labels."""
+    @property
+    def cpu_percent(self) -> float:
+        """CPU use now, in percent of one CPU."""
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time since the container started, in seconds."""
+    @property
+    def memory(self) -> int:
+        """Memory that it uses, without what is only cache, in bytes."""
+    @property
+    def memory_limit(self) -> int:
+        """Its limit of memory, in bytes."""
+    @property
+    def network_received(self) -> int:
+        """Bytes received on its networks."""
+    @property
+    def network_sent(self) -> int:
+        """Bytes sent on its networks."""
+    @property
+    def disk_read(self) -> int:
+        """Bytes read from disks."""
+    @property
+    def disk_written(self) -> int:
+        """Bytes written to disks."""
 
 @final
 class Version(_Model):

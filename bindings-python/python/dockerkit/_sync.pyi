@@ -8,7 +8,7 @@ from typing_extensions import Self
 
 from ._models import *
 
-__all__ = ["Engine", "Container", "Session", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
+__all__ = ["Engine", "Container", "Session", "Cluster", "Project", "App", "Machines", "Machine", "Swarm", "Node", "Service", "Stack", "Stream"]
 
 _T = TypeVar("_T")
 
@@ -104,6 +104,7 @@ class EngineContainers:
         cap_add: Iterable[str] | None = None,
         cap_drop: Iterable[str] | None = None,
         devices: Iterable[str] | None = None,
+        device_cgroup_rules: Iterable[str] | None = None,
         security_opt: Iterable[str] | None = None,
         read_only: bool = False,
         init: bool | None = None,
@@ -171,6 +172,7 @@ class EngineContainers:
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
             init: Runs an init that reaps processes.
@@ -232,6 +234,7 @@ class EngineContainers:
         cap_add: Iterable[str] | None = None,
         cap_drop: Iterable[str] | None = None,
         devices: Iterable[str] | None = None,
+        device_cgroup_rules: Iterable[str] | None = None,
         security_opt: Iterable[str] | None = None,
         read_only: bool = False,
         init: bool | None = None,
@@ -296,6 +299,7 @@ class EngineContainers:
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
             init: Runs an init that reaps processes.
@@ -1351,6 +1355,253 @@ class Session:
 
         Errors:
         `unreachable` when the connection is lost.
+        """
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+@final
+class Cluster:
+    """Machines that are one swarm. Cheap to clone."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def machines(self) -> list[Machine]:
+        """Its machines, by name."""
+    @property
+    def swarm(self) -> Swarm:
+        """Its swarm."""
+    @staticmethod
+    def local(
+        name: str,
+        *,
+        nodes: int | None = None,
+        managers: int | None = None,
+        cpus: float | None = None,
+        memory: int | str | None = None,
+        image: str | None = None,
+        dispatcher_heartbeat: float | timedelta | str | None = None,
+        engine: EngineConfig | Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+        path: str | PathLike[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Cluster:
+        """Makes a cluster on this host: machines that are nodes in containers, named after it with a number, joined into one swarm.
+
+        Errors:
+        `already_exists` when there is a whole cluster of this name, `invalid_input` for a wrong name or number, `unreachable`
+        when this host has no engine.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            nodes: How many machines; default 3.
+            managers: How many of them are managers; default: 3 of three and more, else 1.
+            cpus: How many CPUs each may use; default: all.
+            memory: How much memory each may use, in bytes; default: all.
+            image: The image of the nodes; default: made of this host's engine.
+            dispatcher_heartbeat: How often members report; default 1 s. A node is lost after three times of it.
+            engine: How the engines are set up.
+            endpoint: The engine of this host that runs the nodes; default: found as `Engine.connect` finds it.
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+    @staticmethod
+    def create(
+        name: str,
+        machines: Iterable[MachineSpec | Mapping[str, Any]],
+        *,
+        managers: int | None = None,
+        parallel: int | None = None,
+        swarm: InitSwarm | Mapping[str, Any] | None = None,
+        path: str | PathLike[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Cluster:
+        """Makes a cluster of machines, each by its own driver, and joins them into one swarm.
+
+        Errors:
+        `already_exists` when there is a whole cluster of this name, `partial` when machines cannot be made.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work, whatever had been done.
+
+        Arguments:
+            managers: How many of the machines are managers; default: 3 of three and more, else 1.
+            parallel: How many machines are made at once; default 8.
+            swarm: Settings of the swarm.
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+    @staticmethod
+    def open(
+        name: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Cluster:
+        """The cluster of this name.
+
+        Errors:
+        `not_found`, `unreachable` when no manager answers, `conflict` when its making was not finished.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+    @staticmethod
+    def discard(
+        name: str,
+        *,
+        path: str | PathLike[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes a cluster of which only the name is known: also one whose making was not finished, or that does not answer.
+
+        Errors:
+        `partial` when machines cannot be removed; the same call goes on.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+    @staticmethod
+    def list(*, path: str | PathLike[str] | None = None, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> builtins.list[str]:
+        """The names of the clusters of a store.
+
+        Errors:
+        `io` when the store cannot be read.
+
+        Arguments:
+            path: The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`.
+        """
+    def stack(
+        self,
+        project: Project,
+        *,
+        name: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stack:
+        """The stack of `project` on this cluster. Nothing is done yet.
+
+        Errors:
+        None that a caller can cause.
+
+        Arguments:
+            name: The stack's name; default: the project's.
+        """
+    def add(
+        self,
+        machine: MachineSpec | Mapping[str, Any],
+        *,
+        role: NodeRole = "worker",
+        labels: Mapping[str, str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Cluster:
+        """Makes a machine and brings it into the cluster. Gives the cluster with it.
+
+        Errors:
+        `already_exists`, and what the driver says.
+
+        Cancel safety:
+        The same call goes on from where it was.
+
+        Arguments:
+            role: What the new member is; default: a worker.
+            labels: Labels of its node. It takes tasks only after it has them.
+        """
+    def remove(
+        self,
+        machine: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Cluster:
+        """Takes a machine out of the cluster and removes it. Gives the cluster without it.
+
+        Errors:
+        `not_found`; `conflict` for the last manager.
+
+        Cancel safety:
+        The same call goes on from where it was.
+        """
+    def push_image(
+        self,
+        reference: str,
+        *,
+        to: Iterable[str] | None = None,
+        source: Engine | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> ImagePush:
+        """Brings an image to the nodes without a registry. A node that has it gets nothing, and else only the layers that it lacks.
+
+        Errors:
+        `not_found` when the source engine does not have the image, `partial` when some nodes could not get it.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            to: Only to these machines; default: all.
+            source: The engine that has the image; default: found as `Engine.connect` finds it.
+        """
+    def health(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> SwarmHealth:
+        """How its swarm is: its leader, its quorum, its nodes.
+
+        Errors:
+        `unreachable` when no manager answers.
+        """
+    def snapshot(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> ClusterSnapshot:
+        """Its nodes, services and tasks now, with what they use. It prints as a table.
+
+        Errors:
+        `unreachable` when no manager answers, `conflict` when there is no leader. A node that does not answer is shown without figures.
+        """
+    def metrics(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
+        """The snapshot as OpenMetrics text, with the names that cAdvisor gives to the figures of containers.
+
+        Errors:
+        Those of `Cluster.snapshot`.
+        """
+    def watch(
+        self,
+        *,
+        interval: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stream[ClusterEvent]:
+        """What changes in the cluster, from now on and until the stream is dropped: nodes lost and back, the leader, tasks.
+
+        Errors:
+        `unreachable` when no manager answers at the start. Later, a cluster whose managers are lost is an event.
+
+        Arguments:
+            interval: How long after one look the next one is taken; default 0.5 s.
+        """
+    def destroy(
+        self,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes the cluster with its machines, and all that is on them. What is gone already is fine.
+
+        Errors:
+        `partial` when machines cannot be removed; the same call goes on.
+
+        Cancel safety:
+        Ends at once; the same call finishes the work.
+
+        Arguments:
+            force: Goes on when a machine cannot be removed, and forgets it.
         """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use drivers::{DriverSpec, EngineConfig, ExistingDriver, LocalDriver};
+pub(crate) use machines::check_name;
 pub use machines::{CreateMachine, CreateMachines, ListMachines, MachineSpec, Machines, MachinesInit, MachinesProperties};
 
 use self::{
@@ -112,6 +113,11 @@ impl Machine {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether its engine ran before it was a machine.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.driver == "existing"
     }
 
     fn record(&self) -> Result<Record> {

@@ -9,6 +9,7 @@ pub(super) fn classes() -> &'static [Box<dyn ErasedClass>] {
     TABLE.get_or_init(|| {
         let mut all = Vec::new();
         all.extend(crate::engine::surface::classes());
+        all.extend(crate::cluster::surface::classes());
         all.extend(crate::compose::surface::classes());
         all.extend(crate::machine::surface::classes());
         all.extend(crate::swarm::surface::classes());

@@ -200,6 +200,11 @@ pub(crate) async fn membership(engine: &Engine) -> Result<Membership> {
     })
 }
 
+/// Takes an engine out of its swarm, whatever the swarm says.
+pub(crate) async fn leave_alone(engine: &Engine) -> Result<()> {
+    engine.client.done(Req::post(&["swarm", "leave"]).query("force", "true").patient()).await.map(drop)
+}
+
 impl Swarm {
     /// Starts a swarm with this engine as its first manager.
     ///
@@ -262,7 +267,7 @@ impl Swarm {
         if now.state != "inactive" && !known {
             if now.state == "pending" || now.state == "error" {
                 // Left over from an attempt that failed: it would stand in the way of this one.
-                engine.client.done(Req::post(&["swarm", "leave"]).query("force", "true")).await?;
+                leave_alone(engine).await?;
             } else {
                 return Err(Error::new(ErrorKind::AlreadyExists, format!("the engine is in another swarm ({})", now.cluster_id))
                     .hint("take it out of that swarm first, with swarm.leave(engine, force=True)")
@@ -302,11 +307,11 @@ impl Swarm {
                 Err(e) if e.message().contains("will continue in the background") => return Ok(()),
                 // Two managers that join at once can meet a change of the raft group: the loser tries again.
                 Err(e) if tokio::time::Instant::now() < until && passing(&e) => {
-                    engine.client.done(Req::post(&["swarm", "leave"]).query("force", "true")).await.ok();
+                    leave_alone(engine).await.ok();
                     tokio::time::sleep(Duration::from_millis(300)).await;
                 }
                 Err(e) => {
-                    engine.client.done(Req::post(&["swarm", "leave"]).query("force", "true")).await.ok();
+                    leave_alone(engine).await.ok();
                     return Err(e.hint("check that the engine's host reaches the managers at TCP port 2377").with("managers", remote.join(", ")));
                 }
             }

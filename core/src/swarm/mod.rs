@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use membership::{InitSwarm, JoinSwarm, JoinTokens, LeaveSwarm, NodeRole, RotateToken, SwarmHealth, UpdateSwarm};
+pub(crate) use membership::{leave_alone, membership};
 pub use nodes::{Availability, ListNodes, Node, NodeProperties, Nodes, RemoveNode, UpdateNode};
 pub use objects::{Configs, CreateObject, ListObjects, Secrets, SwarmObject};
 pub use services::{ListServices, Service, ServiceLog, ServiceLogOptions, ServiceProperties, Services};
