@@ -29,15 +29,23 @@ pub fn serve(port: u16, answer: fn(&str) -> Result<String>) -> Result<()> {
 
 fn handle(mut stream: TcpStream, answer: fn(&str) -> Result<String>) -> Result<()> {
     stream.set_read_timeout(Some(WAIT))?;
-    let mut head = [0; 4096];
-    let size = stream.read(&mut head)?;
-    let request = String::from_utf8_lossy(&head[..size]).into_owned();
+    // What is left unread when the connection is closed would reset it: the head is read to its end.
+    let mut head = Vec::new();
+    let mut part = [0; 1024];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 16384 {
+        match stream.read(&mut part)? {
+            0 => break,
+            size => head.extend_from_slice(&part[..size]),
+        }
+    }
+    let request = String::from_utf8_lossy(&head).into_owned();
     let path = request.split_whitespace().nth(1).unwrap_or("/");
     let (status, body) = match if path == "/health" { Ok("ok\n".into()) } else { answer(path) } {
         Ok(body) => ("200 OK", body),
         Err(e) => ("502 Bad Gateway", format!("{e}\n")),
     };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes())
 }
 
 /// Fetches `http://host:port/path`.
@@ -49,7 +57,7 @@ pub fn get(url: &str) -> Result<String> {
     let address = SocketAddr::new(resolve(host)?, port.parse().map_err(|_| wrong())?);
     let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
     stream.set_read_timeout(Some(WAIT))?;
-    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.split_once("\r\n\r\n") {
