@@ -115,7 +115,7 @@ Object.assign(models, {
   StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
   StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
   StackSummary: struct({ name: 0, services: list(0) }),
-  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0 }),
+  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0, no_spread: 0 }),
   Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
   StopOptions: struct({ timeout: duration }),
   Subnet: struct({ subnet: 0, ip_range: 0, gateway: 0, aux_addresses: map(0) }),

@@ -1605,6 +1605,11 @@ export interface StackUp {
   timeoutMs?: number | null
   /** Puts services that were updated back when the call fails. */
   rollback?: boolean | null
+  /**
+   * Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
+   * one node although one depends on the other, and another node is free for it, one of them is moved.
+   */
+  noSpread?: boolean | null
 }
 
 /** One atomic step of a plan. */

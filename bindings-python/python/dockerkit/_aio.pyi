@@ -2945,6 +2945,7 @@ class Stack:
         wait: bool = False,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
+        no_spread: bool = False,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Plan:
@@ -2959,6 +2960,8 @@ class Stack:
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
+                one node although one depends on the other, and another node is free for it, one of them is moved.
         """
     async def apply(
         self,
@@ -2979,6 +2982,7 @@ class Stack:
         wait: bool = False,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
+        no_spread: bool = False,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> StackReport:
@@ -2998,6 +3002,8 @@ class Stack:
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
+                one node although one depends on the other, and another node is free for it, one of them is moved.
         """
     async def down(
         self,

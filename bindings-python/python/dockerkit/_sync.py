@@ -2403,6 +2403,8 @@ class Stack(_Closing):
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
+                one node although one depends on the other, and another node is free for it, one of them is moved.
         """
         return _call(__name__, "Stack", "plan", self, {}, options, "Plan")
 
@@ -2431,6 +2433,8 @@ class Stack(_Closing):
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
+                one node although one depends on the other, and another node is free for it, one of them is moved.
         """
         return _call(__name__, "Stack", "up", self, {}, options, "StackReport")
 

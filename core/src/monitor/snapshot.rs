@@ -108,7 +108,7 @@ pub(crate) async fn snapshot(name: &str, swarm: &Swarm, members: &[Member]) -> R
                 leader: p.leader,
                 state: p.state.clone(),
                 availability: p.availability.clone(),
-                cpu_percent: used.map(|all| all.iter().map(|u| u.cpu_percent).sum()),
+                cpu_percent: used.map(|all| all.iter().fold(0.0, |sum, u| sum + u.cpu_percent)),
                 memory: used.map(|all| all.iter().map(|u| u.memory).sum()),
                 memory_total: p.memory,
                 running_tasks: tasks.iter().filter(running).filter(|t| t.node_id == p.id).count() as u64,

@@ -27,6 +27,8 @@ pub(crate) enum Goal {
     Started,
     /// Running, and healthy where there is a check.
     Running,
+    /// Running or ended with 0.
+    Begun,
     /// Ended with 0.
     Completed,
     /// Running for a while, or, for what runs once, ended with 0.
@@ -36,6 +38,8 @@ pub(crate) enum Goal {
 /// Where a service stands.
 enum Standing {
     There,
+    /// All tasks are there, and the managers still watch the update.
+    Updating(String),
     Ended,
     NotYet(String),
     Failed(Error),
@@ -76,6 +80,10 @@ impl Wait<'_> {
                         if began.elapsed() < window(service) {
                             open.push(format!("{name} has not run long enough"));
                         }
+                    }
+                    Standing::Updating(why) => {
+                        since.entry(name.clone()).or_insert_with(Instant::now);
+                        open.push(format!("{name}: {why}"));
                     }
                     Standing::NotYet(why) => {
                         since.remove(name);
@@ -145,7 +153,6 @@ fn standing(service: &Value, tasks: &[&Task], old_failures: &BTreeSet<String>, g
                 Error::new(ErrorKind::Unhealthy, format!("the update is {}: {message}", update.replace('_', " "))).hint("look at its tasks and logs"),
             );
         }
-        "updating" | "rollback_started" => return Standing::NotYet(format!("the update is {}", update.replace('_', " "))),
         _ => {}
     }
     let failed: Vec<&&Task> = tasks.iter().filter(|t| has_failed(t) && !old_failures.contains(&t.id)).collect();
@@ -168,12 +175,14 @@ fn standing(service: &Value, tasks: &[&Task], old_failures: &BTreeSet<String>, g
     let running = match goal {
         Goal::Completed => return Standing::NotYet(why.unwrap_or_else(|| "it has not completed".to_owned())),
         Goal::Started => live.iter().filter(|t| matches!(t.state.as_str(), "starting" | "running")).count() as u64,
-        Goal::Running | Goal::Stable => live.iter().filter(|t| t.state == "running").count() as u64,
+        Goal::Running | Goal::Begun | Goal::Stable => live.iter().filter(|t| t.state == "running").count() as u64,
     };
     // What is scaled down is there when the surplus is gone too.
     let enough = if goal == Goal::Stable { running == wanted } else { running >= wanted };
-    if enough {
-        return Standing::There;
+    match update {
+        "updating" | "rollback_started" if enough && goal == Goal::Stable => return Standing::Updating(format!("the update is {}", update.replace('_', " "))),
+        _ if enough => return Standing::There,
+        _ => {}
     }
     let pending = live
         .iter()

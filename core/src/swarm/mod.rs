@@ -9,6 +9,7 @@ mod normal;
 mod objects;
 mod observe;
 mod services;
+mod spread;
 mod stack;
 pub(crate) mod surface;
 mod tasks;

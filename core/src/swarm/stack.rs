@@ -1,6 +1,10 @@
 //! A stack: a project spread over a swarm.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -69,6 +73,9 @@ options! {
         pub timeout: Option<Seconds>,
         /// Puts services that were updated back when the call fails.
         pub rollback: bool,
+        /// Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+        /// on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
+        pub no_spread: bool,
     }
 }
 
@@ -217,7 +224,11 @@ impl Stack {
             report.done.extend(done.into_inner().unwrap_or_default());
             if result.is_ok() && o.wait {
                 let names: Vec<String> = services.iter().map(|s| s.name.clone()).collect();
-                result = self.wait(&o, &cx.events).until(&names, Goal::Stable).await;
+                let changed = planned.work.iter().filter_map(|w| match w {
+                    Work::CreateService(w) | Work::UpdateService(w, _) => Some(w.name.clone()),
+                    _ => None,
+                });
+                result = self.settle(&o, &names, &services, &changed.collect(), cx, &mut report).await;
             }
             match &result {
                 // Another writer was faster with the same name: look again and go on from there.
@@ -234,6 +245,25 @@ impl Stack {
             self.swarm.change("services", id, &[("rollback", "previous")], |_| Ok(())).await?;
         }
         Err(e.with("rolled_back", updated.len().to_string()))
+    }
+
+    /// Waits until all services run, spreads them, and waits until they have run for a while.
+    async fn settle(
+        &self,
+        o: &StackUp,
+        names: &[String],
+        services: &[Wanted],
+        changed: &BTreeSet<String>,
+        cx: &Context,
+        report: &mut StackReport,
+    ) -> Result<()> {
+        let wait = self.wait(o, &cx.events);
+        if !o.no_spread && !changed.is_empty() {
+            wait.until(names, Goal::Begun).await?;
+            let moved = super::spread::apply(&self.swarm, &self.name, services, changed, &wait, &cx.events).await?;
+            report.done.extend(moved.into_iter().map(|name| format!("move service {name}")));
+        }
+        wait.until(names, Goal::Stable).await
     }
 
     fn wait<'a>(&'a self, o: &StackUp, events: &'a EventSink) -> Wait<'a> {
