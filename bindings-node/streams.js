@@ -6,7 +6,6 @@ const { canceled } = require('./errors.js')
 const { make, resultOf } = require('./results.js')
 const { list } = require('./types.js')
 
-
 /** Results as they come. Leaving the loop, or `close()`, ends the work behind it. */
 class Stream {
   #start
