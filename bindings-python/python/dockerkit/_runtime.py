@@ -238,7 +238,8 @@ class Model:
         return _restored, (type(self), {name: getattr(self, name) for name in self._fields if name in self}, getattr(self, "_text", None))
 
     def __repr__(self) -> str:
-        shown = (f"{name}={short(value)}" for name, value in self._packed().items() if name != "raw" and name not in self._hidden and value not in (None, "", [], {}))
+        items = ((name, value) for name, value in self._packed().items() if name != "raw" and name not in self._hidden)
+        shown = (f"{name}={short(value)}" for name, value in items if value not in (None, "", [], {}))
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __str__(self) -> str:

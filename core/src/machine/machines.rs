@@ -220,7 +220,7 @@ impl Machines {
 
     pub(crate) async fn create_many(&self, specs: &[MachineSpec], parallel: u32, cx: &Context) -> Result<Vec<Machine>> {
         use futures_util::StreamExt;
-        let work = specs.to_vec().into_iter().map(|spec| {
+        let work = specs.iter().cloned().map(|spec| {
             let (me, cx) = (self.clone(), cx.clone());
             async move {
                 let made = me.create_now(&spec, &cx, true).await;

@@ -195,6 +195,12 @@ impl Node {
         Self { swarm: swarm.clone(), properties, raw }
     }
 
+    /// What was seen of it when it was read.
+    #[must_use]
+    pub fn seen(&self) -> &NodeProperties {
+        &self.properties
+    }
+
     fn id(&self) -> &str {
         &self.properties.id
     }

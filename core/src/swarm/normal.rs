@@ -57,9 +57,7 @@ fn task(template: &mut Value, networks: &BTreeMap<String, String>) {
     }
     if let Some(container) = template.get_mut("ContainerSpec") {
         drop_default(container, "Isolation", "default");
-        for name in ["StopGracePeriod"] {
-            keep_zero(container, name);
-        }
+        keep_zero(container, "StopGracePeriod");
         for file in list(container, "Secrets") {
             remove(file, "SecretID");
         }

@@ -210,6 +210,12 @@ impl Service {
         Self { swarm: swarm.clone(), properties }
     }
 
+    /// What was seen of it when it was read.
+    #[must_use]
+    pub fn seen(&self) -> &ServiceProperties {
+        &self.properties
+    }
+
     fn id(&self) -> &str {
         &self.properties.id
     }

@@ -341,20 +341,9 @@ impl Stack {
             futures_util::future::try_join_all(all).await.map(drop)
         };
         remove("services", list("services").await?).await?;
-        let mut pause = Duration::from_millis(100);
-        // Objects in use cannot be removed: their tasks go first.
-        while !o.no_wait {
-            let tasks: Vec<Value> = list("tasks").await?;
-            let containers = self.containers().await?;
-            if tasks.is_empty() && containers == 0 {
-                break;
-            }
-            if tokio::time::Instant::now() > until {
-                return Err(Error::new(ErrorKind::Timeout, format!("{} tasks and {containers} containers are not gone in time", tasks.len()))
-                    .hint("look at the nodes they are on; the same call goes on"));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(400));
+        if !o.no_wait {
+            // Objects in use cannot be removed: their tasks go first.
+            self.wait_gone(until).await?;
         }
         for kind in ["secrets", "configs"] {
             remove(kind, list(kind).await?).await?;
@@ -369,6 +358,24 @@ impl Stack {
                 }
                 _ => tokio::time::sleep(Duration::from_millis(150)).await,
             }
+        }
+    }
+
+    /// Waits until tasks and containers are gone.
+    async fn wait_gone(&self, until: tokio::time::Instant) -> Result<()> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let tasks: Vec<Value> = self.swarm.fetch(|| Req::get(&["tasks"]).filters(&of_stack(&self.name))).await?;
+            let containers = self.containers().await?;
+            if tasks.is_empty() && containers == 0 {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > until {
+                return Err(Error::new(ErrorKind::Timeout, format!("{} tasks and {containers} containers are not gone in time", tasks.len()))
+                    .hint("look at the nodes they are on; the same call goes on"));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(400));
         }
     }
 
