@@ -712,6 +712,34 @@ export const LocalDriver: {
   new (options?: Omit<LocalDriver, 'driver'>): LocalDriver
 }
 
+/** A host behind SSH. */
+export interface SshDriver {
+  driver: 'ssh'
+  /** The host's name or address. */
+  host: string
+  /** The user: root, or one who runs sudo without a password; default: the current one. */
+  user?: string | null
+  /** The port; default 22. */
+  port?: number | null
+  /** The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`. */
+  key?: string | URL | null
+  /** What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key. */
+  passphrase?: string | null
+  /** The password, which is tried after keys. It is not kept: later calls need a key. */
+  password?: string | null
+  /** How the host's key is checked. */
+  hostKey?: HostKey | null
+  /** The file of known hosts; default `~/.ssh/known_hosts`. */
+  knownHosts?: string | URL | null
+  /** How long connecting and logging in may take; default 15 s. */
+  connectTimeoutMs?: number | null
+}
+/** A host behind SSH. */
+export const SshDriver: {
+  (host: string, options?: Omit<SshDriver, 'host' | 'driver'>): SshDriver
+  new (host: string, options?: Omit<SshDriver, 'host' | 'driver'>): SshDriver
+}
+
 /** An engine that runs already. */
 export interface ExistingDriver {
   driver: 'existing'
@@ -1548,8 +1576,18 @@ export interface SshOptions {
   user?: string | null
   /** The port; default: the address's, else 22. */
   port?: number | null
+  /** The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`. */
+  key?: string | URL | null
+  /** What opens the private key, where it is locked. */
+  passphrase?: string | null
+  /** The password, which is tried after keys. */
+  password?: string | null
   /** How the host's key is checked. */
   hostKey?: HostKey | null
+  /** The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too. */
+  knownHosts?: string | URL | null
+  /** How long connecting and logging in may take; default 15 s. */
+  connectTimeoutMs?: number | null
 }
 /** How to log in to a host. */
 export const SshOptions: {
@@ -1606,8 +1644,8 @@ export interface StackUp {
   /** Puts services that were updated back when the call fails. */
   rollback?: boolean | null
   /**
-   * Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
-   * one node although one depends on the other, and another node is free for it, one of them is moved.
+   * Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+   * on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
    */
   noSpread?: boolean | null
 }
@@ -1904,7 +1942,7 @@ export interface WatchOptions {
 }
 
 /** Which driver makes a machine, and its options. */
-export type DriverSpec = LocalDriver | ExistingDriver
+export type DriverSpec = LocalDriver | SshDriver | ExistingDriver
 
 /** Options of `new App`. */
 export interface AppNewOptions {
@@ -3068,7 +3106,8 @@ export class Machine implements AsyncDisposable {
    */
   kill(options?: CallOptions): Promise<void>
   /**
-   * Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+   * Removes it: what its driver made, then its record. What is gone already is fine; a host behind SSH
+   * and an engine that ran already are only forgotten.
    *
    * # Errors
    * What the driver says when something cannot be removed.

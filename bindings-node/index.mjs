@@ -22,6 +22,7 @@ export const {
   version,
   ContainerSpec,
   LocalDriver,
+  SshDriver,
   ExistingDriver,
   EngineConfig,
   HealthCheck,

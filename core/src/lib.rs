@@ -37,7 +37,7 @@ pub use compose::{App, Project};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 
-pub use machine::{EngineConfig, ExistingDriver, LocalDriver, Machine, MachineSpec, Machines};
+pub use machine::{EngineConfig, ExistingDriver, LocalDriver, Machine, MachineSpec, Machines, SshDriver};
 pub use plan::Plan;
 pub use progress::Event;
 pub use secret::{Secret, Token};

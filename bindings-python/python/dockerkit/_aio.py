@@ -1745,7 +1745,8 @@ class Machine(_Closing):
         return await _call(__name__, "Machine", "kill", self, {}, options, None)
 
     async def remove(self, **options):
-        """Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+        """Removes it: what its driver made, then its record. What is gone already is fine; a host behind SSH
+        and an engine that ran already are only forgotten.
 
         Errors:
         What the driver says when something cannot be removed.
@@ -2403,8 +2404,8 @@ class Stack(_Closing):
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
-            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
-                one node although one depends on the other, and another node is free for it, one of them is moved.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+                on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
         """
         return await _call(__name__, "Stack", "plan", self, {}, options, "Plan")
 
@@ -2433,8 +2434,8 @@ class Stack(_Closing):
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
-            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
-                one node although one depends on the other, and another node is free for it, one of them is moved.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+                on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
         """
         return await _call(__name__, "Stack", "up", self, {}, options, "StackReport")
 

@@ -2264,7 +2264,8 @@ class Machine:
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
-        """Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+        """Removes it: what its driver made, then its record. What is gone already is fine; a host behind SSH
+        and an engine that ran already are only forgotten.
 
         Errors:
         What the driver says when something cannot be removed.
@@ -2960,8 +2961,8 @@ class Stack:
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
-            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
-                one node although one depends on the other, and another node is free for it, one of them is moved.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+                on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
         """
     async def apply(
         self,
@@ -3002,8 +3003,8 @@ class Stack:
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
-            no_spread: Leaves services where the managers put them. Else, when a call that waits finds two services with one task each on
-                one node although one depends on the other, and another node is free for it, one of them is moved.
+            no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
+                on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
         """
     async def down(
         self,

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -76,6 +76,14 @@ class LocalDriver(_Model):
     __slots__ = ("image", "cpus", "memory", "network", "endpoint", )
     _fields = ("image", "cpus", "memory", "network", "endpoint", )
     _tag = ("driver", "local")
+
+
+class SshDriver(_Model):
+    """A host behind SSH."""
+    __slots__ = ("host", "user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
+    _fields = ("host", "user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
+    _required = ("host", )
+    _tag = ("driver", "ssh")
 
 
 class ExistingDriver(_Model):
@@ -295,8 +303,8 @@ class ServiceSnapshot(_Model):
 
 class SshOptions(_Model):
     """How to log in to a host."""
-    __slots__ = ("user", "port", "host_key", )
-    _fields = ("user", "port", "host_key", )
+    __slots__ = ("user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
+    _fields = ("user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
 
 
 class StackReport(_Model):
@@ -415,4 +423,4 @@ Status = str
 class DriverSpec(_Union):
     """Which driver makes a machine, and its options."""
     _tag_name = "driver"
-    _variants = {"local": "LocalDriver", "existing": "ExistingDriver"}
+    _variants = {"local": "LocalDriver", "ssh": "SshDriver", "existing": "ExistingDriver"}

@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
 
@@ -416,6 +416,40 @@ class LocalDriver(_Model):
     @property
     def endpoint(self) -> str | None:
         """The engine of this host that runs the node; default: found as `crate.Engine.connect` finds it."""
+
+@final
+class SshDriver(_Model):
+    """A host behind SSH."""
+    def __init__(self, host: str, *, user: str | None = None, port: int | None = None, key: str | PathLike[str] | None = None, passphrase: str | None = None, password: str | None = None, host_key: HostKey | None = None, known_hosts: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None) -> None: ...
+    @property
+    def driver(self) -> Literal["ssh"]: ...
+    @property
+    def host(self) -> str:
+        """The host's name or address."""
+    @property
+    def user(self) -> str | None:
+        """The user: root, or one who runs sudo without a password; default: the current one."""
+    @property
+    def port(self) -> int | None:
+        """The port; default 22."""
+    @property
+    def key(self) -> str | None:
+        """The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`."""
+    @property
+    def passphrase(self) -> str | None:
+        """What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key."""
+    @property
+    def password(self) -> str | None:
+        """The password, which is tried after keys. It is not kept: later calls need a key."""
+    @property
+    def host_key(self) -> HostKey | None:
+        """How the host's key is checked."""
+    @property
+    def known_hosts(self) -> str | None:
+        """The file of known hosts; default `~/.ssh/known_hosts`."""
+    @property
+    def connect_timeout(self) -> float | None:
+        """How long connecting and logging in may take; default 15 s."""
 
 @final
 class ExistingDriver(_Model):
@@ -1058,7 +1092,7 @@ class ServiceSnapshot(_Model):
 @final
 class SshOptions(_Model):
     """How to log in to a host."""
-    def __init__(self, *, user: str | None = None, port: int | None = None, host_key: HostKey | None = None) -> None: ...
+    def __init__(self, *, user: str | None = None, port: int | None = None, key: str | PathLike[str] | None = None, passphrase: str | None = None, password: str | None = None, host_key: HostKey | None = None, known_hosts: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None) -> None: ...
     @property
     def user(self) -> str | None:
         """The user; default: the address's, else the current one."""
@@ -1066,8 +1100,23 @@ class SshOptions(_Model):
     def port(self) -> int | None:
         """The port; default: the address's, else 22."""
     @property
+    def key(self) -> str | None:
+        """The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`."""
+    @property
+    def passphrase(self) -> str | None:
+        """What opens the private key, where it is locked."""
+    @property
+    def password(self) -> str | None:
+        """The password, which is tried after keys."""
+    @property
     def host_key(self) -> HostKey | None:
         """How the host's key is checked."""
+    @property
+    def known_hosts(self) -> str | None:
+        """The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too."""
+    @property
+    def connect_timeout(self) -> float | None:
+        """How long connecting and logging in may take; default 15 s."""
 
 @final
 class StackReport(_Model):
@@ -1374,4 +1423,4 @@ class Volume(_Model):
     def raw(self) -> Any:
         """The engine's own answer."""
 
-DriverSpec = LocalDriver | ExistingDriver
+DriverSpec = LocalDriver | SshDriver | ExistingDriver

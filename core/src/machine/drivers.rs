@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use crate::{call::options, units::Size};
+use crate::{
+    call::options,
+    secret::Secret,
+    transport::{HostKey, SshOptions},
+    units::{Seconds, Size},
+};
 
 options! {
     /// Makes a machine on this host: a container that is a node with its own engine.
@@ -21,6 +26,61 @@ options! {
         pub network: Option<String>,
         /// The engine of this host that runs the node; default: found as [`crate::Engine::connect`] finds it.
         pub endpoint: Option<String>,
+    }
+}
+
+/// Makes a machine of a host that is reached over SSH: a Debian or Ubuntu with nothing on it gets an engine from its own
+/// packages. The engine is reached through the session, and nothing listens on the network.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SshDriver {
+    /// The host's name or address.
+    pub host: String,
+    /// The user: root, or one who runs sudo without a password; default: the current one.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The port; default 22.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`.
+    #[serde(default)]
+    pub key: Option<std::path::PathBuf>,
+    /// What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key.
+    #[serde(default, skip_serializing)]
+    pub passphrase: Option<Secret>,
+    /// The password, which is tried after keys. It is not kept: later calls need a key.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Secret>,
+    /// How the host's key is checked.
+    #[serde(default)]
+    pub host_key: HostKey,
+    /// The file of known hosts; default `~/.ssh/known_hosts`.
+    #[serde(default)]
+    pub known_hosts: Option<std::path::PathBuf>,
+    /// How long connecting and logging in may take; default 15 s.
+    #[serde(default)]
+    pub connect_timeout: Option<Seconds>,
+}
+
+impl SshDriver {
+    /// The host at this name or address.
+    pub fn new(host: impl Into<String>) -> Self {
+        Self { host: host.into(), ..Self::default() }
+    }
+
+    /// How to log in, besides the host.
+    pub(crate) fn options(&self) -> SshOptions {
+        let mut options = SshOptions::default();
+        (options.user, options.port, options.key) = (self.user.clone(), self.port, self.key.clone());
+        (options.passphrase, options.password) = (self.passphrase.clone(), self.password.clone());
+        (options.host_key, options.known_hosts, options.connect_timeout) = (self.host_key.clone(), self.known_hosts.clone(), self.connect_timeout);
+        options
+    }
+
+    /// Where its engine is.
+    pub(crate) fn url(&self) -> String {
+        let socket = crate::transport::DEFAULT_SOCKET.into();
+        crate::transport::Endpoint::Ssh { user: self.user.clone(), host: self.host.clone(), port: self.port, socket }.to_string()
     }
 }
 
@@ -45,6 +105,8 @@ impl ExistingDriver {
 pub enum DriverSpec {
     /// A node on this host.
     Local(LocalDriver),
+    /// A host behind SSH.
+    Ssh(SshDriver),
     /// An engine that runs already.
     Existing(ExistingDriver),
 }
@@ -55,6 +117,7 @@ impl DriverSpec {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
+            Self::Ssh(_) => "ssh",
             Self::Existing(_) => "existing",
         }
     }
@@ -63,6 +126,12 @@ impl DriverSpec {
 impl From<LocalDriver> for DriverSpec {
     fn from(driver: LocalDriver) -> Self {
         Self::Local(driver)
+    }
+}
+
+impl From<SshDriver> for DriverSpec {
+    fn from(driver: SshDriver) -> Self {
+        Self::Ssh(driver)
     }
 }
 

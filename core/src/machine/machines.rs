@@ -8,6 +8,7 @@ use super::{
     DriverSpec, EngineConfig, KIND, Machine,
     local::Local,
     record::{Phase, Record},
+    ssh::Remote,
     store::Store,
 };
 use crate::{
@@ -181,6 +182,7 @@ impl Machines {
         self.check_free(name)?;
         let url = match &spec.driver {
             DriverSpec::Local(d) => Local { name, store: &self.store, driver: d }.url(),
+            DriverSpec::Ssh(d) => Remote { name, driver: d }.url(),
             DriverSpec::Existing(d) => d.url.clone(),
         };
         let mut record = Record::new(&self.store, name, spec.driver.clone(), spec.engine.clone(), &url);

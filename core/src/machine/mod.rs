@@ -4,6 +4,7 @@ mod drivers;
 mod local;
 mod machines;
 mod record;
+mod ssh;
 pub(crate) mod store;
 pub(crate) mod surface;
 
@@ -12,13 +13,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use drivers::{DriverSpec, EngineConfig, ExistingDriver, LocalDriver};
+pub use drivers::{DriverSpec, EngineConfig, ExistingDriver, LocalDriver, SshDriver};
 pub(crate) use machines::check_name;
 pub use machines::{CreateMachine, CreateMachines, ListMachines, MachineSpec, Machines, MachinesInit, MachinesProperties};
 
 use self::{
     local::Local,
     record::{Phase, Record},
+    ssh::Remote,
     store::Store,
 };
 use crate::{
@@ -117,7 +119,7 @@ impl Machine {
 
     /// Whether its engine ran before it was a machine.
     pub(crate) fn is_adopted(&self) -> bool {
-        self.driver == "existing"
+        self.driver == "existing" || self.driver == "ssh"
     }
 
     fn record(&self) -> Result<Record> {
@@ -138,6 +140,16 @@ impl Machine {
         Local { name: &self.name, store: &self.store, driver }
     }
 
+    fn remote<'a>(&'a self, driver: &'a SshDriver) -> Remote<'a> {
+        Remote { name: &self.name, driver }
+    }
+
+    fn no_power(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Unsupported, format!("the machine {} is a host behind SSH: it cannot be {what} from here", self.name))
+            .hint("do it where its power is")
+            .with("machine", &*self.name)
+    }
+
     fn not_ours(&self, what: &str) -> Error {
         Error::new(ErrorKind::Unsupported, format!("the machine {} is an engine that ran already: it cannot be {what} here", self.name))
             .hint("do it where the engine runs")
@@ -147,6 +159,7 @@ impl Machine {
     pub(crate) async fn create_now(&self, driver: &DriverSpec, engine: &EngineConfig, cx: &Context) -> Result<()> {
         match driver {
             DriverSpec::Local(d) => self.local(d).create(engine, cx).await,
+            DriverSpec::Ssh(d) => self.remote(d).create(engine, cx).await,
             DriverSpec::Existing(d) => {
                 Engine::connect(d.url.clone()).await?;
                 Ok(())
@@ -166,6 +179,7 @@ impl Machine {
     pub(crate) async fn state_now(&self) -> Result<MachineState> {
         match self.record()?.dockerkit.map(|own| own.driver) {
             Some(DriverSpec::Local(d)) => self.local(&d).state().await,
+            Some(DriverSpec::Ssh(d)) => Ok(self.remote(&d).state().await),
             _ => match self.engine_now().await {
                 Ok(_) => Ok(MachineState::Running),
                 Err(_) => Ok(MachineState::Unreachable),
@@ -191,7 +205,7 @@ impl Machine {
             return Ok(ip.to_owned());
         }
         match crate::transport::Endpoint::parse(&self.url)? {
-            crate::transport::Endpoint::Tcp { host, .. } => Ok(host),
+            crate::transport::Endpoint::Tcp { host, .. } | crate::transport::Endpoint::Ssh { host, .. } => Ok(host),
             _ => Ok("127.0.0.1".to_owned()),
         }
     }
@@ -240,7 +254,11 @@ impl Machine {
     }
 
     pub(crate) async fn engine_now(&self) -> Result<Engine> {
-        let url = self.record()?.url();
+        let record = self.record()?;
+        if let Some(DriverSpec::Ssh(d)) = record.dockerkit.as_ref().map(|own| &own.driver) {
+            return self.remote(d).engine().await;
+        }
+        let url = record.url();
         let tls = if url.starts_with("tcp://") { self.tls() } else { None };
         Engine::connect(url).with_options(ConnectOptions { tls, ..ConnectOptions::default() }).await
     }
@@ -254,6 +272,7 @@ impl Machine {
         Call::new("machine.ssh", move |o: ExecOptions, _| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).shell().await?.exec(command).with_options(o).await,
+                DriverSpec::Ssh(d) => me.remote(&d).run(&command, o).await,
                 DriverSpec::Existing(_) => Err(me.not_ours("logged in to")),
             }
         })
@@ -268,6 +287,7 @@ impl Machine {
         Call::new("machine.copy_to", move |_, _| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).shell().await?.copy_to(path, target).await,
+                DriverSpec::Ssh(d) => me.remote(&d).copy_to(&path, &target).await,
                 DriverSpec::Existing(_) => Err(me.not_ours("copied to")),
             }
         })
@@ -282,6 +302,7 @@ impl Machine {
         Call::new("machine.copy_from", move |_, _| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).shell().await?.copy_from(path, target).await,
+                DriverSpec::Ssh(d) => me.remote(&d).copy_from(&path, &target).await,
                 DriverSpec::Existing(_) => Err(me.not_ours("copied from")),
             }
         })
@@ -296,6 +317,7 @@ impl Machine {
         Call::new("machine.start", move |_, cx: Context| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).start(&cx).await,
+                DriverSpec::Ssh(d) => me.remote(&d).start(&cx).await,
                 DriverSpec::Existing(_) => Err(me.not_ours("started")),
             }
         })
@@ -310,6 +332,7 @@ impl Machine {
         Call::new("machine.stop", move |_, _| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).stop().await,
+                DriverSpec::Ssh(_) => Err(me.no_power("stopped")),
                 DriverSpec::Existing(_) => Err(me.not_ours("stopped")),
             }
         })
@@ -336,12 +359,14 @@ impl Machine {
         Call::new("machine.kill", move |_, _| async move {
             match me.own_driver()? {
                 DriverSpec::Local(d) => me.local(&d).kill().await,
+                DriverSpec::Ssh(_) => Err(me.no_power("killed")),
                 DriverSpec::Existing(_) => Err(me.not_ours("killed")),
             }
         })
     }
 
-    /// Removes it: what its driver made, then its record. What is gone already is fine; an engine that ran already is only forgotten.
+    /// Removes it: what its driver made, then its record. What is gone already is fine; a host behind SSH
+    /// and an engine that ran already are only forgotten.
     ///
     /// # Errors
     /// What the driver says when something cannot be removed.
@@ -364,7 +389,7 @@ impl Machine {
         }
         let result = match record.dockerkit.map(|own| own.driver) {
             Some(DriverSpec::Local(d)) => self.local(&d).remove(cx).await,
-            Some(DriverSpec::Existing(_)) => Ok(()),
+            Some(DriverSpec::Existing(_) | DriverSpec::Ssh(_)) => Ok(()),
             None if force => Ok(()),
             None => self.own_driver().map(drop),
         };
