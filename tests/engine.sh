@@ -19,13 +19,18 @@ engine_start() {
         done
     fi
     export DOCKERKIT_LAB_ENGINE=unix://$socket DOCKERKIT_LAB_IMAGE=dockerkit-lab/busybox:1
-    if ! curl -sf --unix-socket "$socket" "http://engine/images/$DOCKERKIT_LAB_IMAGE/json" >/dev/null; then
+    engine_image "$socket"
+}
+
+# Makes the tests' image on the engine behind a socket.
+engine_image() {
+    if ! curl -sf --unix-socket "$1" "http://engine/images/$DOCKERKIT_LAB_IMAGE/json" >/dev/null; then
         root=$(mktemp -d)
         mkdir -p "$root/bin" "$root/tmp" "$root/etc" "$root/root"
         cp "$(readlink -f "$(command -v busybox)")" "$root/bin/busybox"
         for name in $("$root/bin/busybox" --list); do [ -e "$root/bin/$name" ] || ln -s busybox "$root/bin/$name"; done
         echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
-        tar -C "$root" --numeric-owner -c . | curl -sf --unix-socket "$socket" -X POST -H 'Content-Type: application/x-tar' --data-binary @- \
+        tar -C "$root" --numeric-owner -c . | curl -sf --unix-socket "$1" -X POST -H 'Content-Type: application/x-tar' --data-binary @- \
             "http://engine/images/create?fromSrc=-&repo=dockerkit-lab/busybox&tag=1&changes=CMD%20%5B%22sh%22%5D" >/dev/null || return 1
         rm -rf "$root"
     fi

@@ -37,7 +37,7 @@ async fn a_bare_host_gets_an_engine_that_is_used_through_the_session() {
     let mut config = dockerkit::EngineConfig::default();
     config.labels.insert("room".into(), "4".into());
     // Given up in the middle, then finished.
-    tokio::time::timeout(Duration::from_secs(2), machines.create("bare", lab.driver.clone()).engine(config.clone()).into_future()).await.map(drop).ok();
+    tokio::time::timeout(Duration::from_millis(250), machines.create("bare", lab.driver.clone()).engine(config.clone()).into_future()).await.map(drop).ok();
     let machine = machines.create("bare", lab.driver.clone()).engine(config).await.unwrap();
     assert_eq!(machine.state().await.unwrap(), MachineState::Running);
     assert!(machine.url().starts_with("ssh://"));

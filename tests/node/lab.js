@@ -14,12 +14,12 @@ const path = require('node:path')
  */
 function lab(t, name) {
   const value = process.env[name] ?? ''
-  if (value === '') t.skip(`the lab has no ${name} (tests/lab/lab up sets it)`)
+  if (value === '') t.skip(`the lab has no ${name} (tests/run sets it)`)
   return value
 }
 
 /** The variables that name an engine. */
-const ENGINES = ['DOCKERKIT_LAB_ENGINE', 'DOCKERKIT_LAB_ENGINE_20', 'DOCKERKIT_LAB_ENGINE_28']
+const ENGINES = ['DOCKERKIT_LAB_ENGINE', 'DOCKERKIT_LAB_ENGINE_28']
 
 /** A name that no other test has. */
 const name = () => `dk-node-${randomBytes(5).toString('hex')}`

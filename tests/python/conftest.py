@@ -21,11 +21,11 @@ def lab(name: str) -> str:
     """A value of the lab's contract, or a skip that says which one is missing."""
     value = os.environ.get(name, "")
     if not value:
-        pytest.skip(f"the lab has no {name} (tests/lab/lab up sets it)")
+        pytest.skip(f"the lab has no {name} (tests/run sets it)")
     return value
 
 
-@pytest.fixture(scope="session", params=["DOCKERKIT_LAB_ENGINE", "DOCKERKIT_LAB_ENGINE_20", "DOCKERKIT_LAB_ENGINE_28"])
+@pytest.fixture(scope="session", params=["DOCKERKIT_LAB_ENGINE", "DOCKERKIT_LAB_ENGINE_28"])
 def endpoint(request: pytest.FixtureRequest) -> str:
     """Each engine of the lab."""
     return lab(str(request.param))
