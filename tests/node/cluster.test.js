@@ -58,7 +58,7 @@ test('a cluster, a stack, and what goes wrong', async (t) => {
   })
 
   await t.test('errors have their kind and say what to do', async () => {
-    await assert.rejects(Cluster.local(title, options), { kind: 'already_exists', hint: /Cluster\.open/ })
+    await assert.rejects(Cluster.local(title, options), { code: 'already_exists', hint: /Cluster\.open/ })
     await assert.rejects(Cluster.open('nothing', { path: store }), errors.NotFoundError)
     const bad = await Project.parse(`name: bad\nservices: {a: {image: ${image}, command: 'false', deploy: {restart_policy: {delay: 0s}}}}`)
     await assert.rejects((await cluster.stack(bad)).up({ wait: true, timeoutMs: 60000 }), errors.UnhealthyError)

@@ -54,13 +54,16 @@ def test_a_stack_goes_up_and_down(cluster: dk.Cluster, image: str) -> None:
     plan = stack.plan()
     assert [s.resource.kind for s in plan.steps] == ["network", "secret", "config", "service", "service"]
     report = stack.up(wait=True)
-    assert report.stack == "duo" and "create service duo_web" in report.done
+    assert report.stack == "duo"
+    assert "create service duo_web" in report.done
     nodes = {t.service: t.node for t in stack.ps() if t.state == "running"}
     assert len(set(nodes.values())) == 2
-    assert stack.plan().is_empty and stack.up().done == []
+    assert stack.plan().is_empty
+    assert stack.up().done == []
     assert [s.name for s in dk.Stack.list(cluster.swarm)] == ["duo"]
     snapshot = cluster.snapshot()
-    assert str(snapshot).startswith("NODE") and len(snapshot.nodes) == 2
+    assert str(snapshot).startswith("NODE")
+    assert len(snapshot.nodes) == 2
     assert cluster.metrics().endswith("# EOF\n")
     stack.down()
     assert cluster.swarm.services.list() == []
@@ -137,7 +140,8 @@ def test_machines(cluster: dk.Cluster, place: str) -> None:
     machines = dk.Machines(place)
     assert [m.name for m in machines.list()] == [m.name for m in cluster.machines]
     machine = machines.get(cluster.machines[0].name)
-    assert machine.state() == "running" and machine.driver == "local"
+    assert machine.state() == "running"
+    assert machine.driver == "local"
     assert machine.ssh(["hostname"]).stdout.decode().strip() == machine.name
     assert machine.env().variables["DOCKER_HOST"] == machine.url
     assert machine.engine().version().version

@@ -197,7 +197,7 @@ impl Node<'_> {
             }
             let _ = writeln!(out, "\nclass {} extends Handle {{\n  static propertyModel = {}", class.name, quoted(&property_model(class)));
             if let Some(made) = &class.constructor {
-                let params: Vec<String> = made.params.iter().map(|p| argument_name(p)).chain(["options".to_owned()]).collect();
+                let params: Vec<String> = made.params.iter().map(argument_name).chain(["options".to_owned()]).collect();
                 let first = params.first().cloned().unwrap_or_default();
                 let _ = writeln!(
                     out,
@@ -237,7 +237,7 @@ impl Node<'_> {
 
     fn methods(&self, out: &mut String, class: &Class, methods: &[Method], target: &str) {
         for method in methods {
-            let params: Vec<String> = method.params.iter().map(|p| argument_name(p)).chain(["options".to_owned()]).collect();
+            let params: Vec<String> = method.params.iter().map(argument_name).chain(["options".to_owned()]).collect();
             let params = params.join(", ");
             let (word, target) = if method.is_static { ("static ", "null") } else { ("", target) };
             let how = if matches!(method.result, Type::Stream(_)) { "streaming" } else { "call" };
@@ -282,7 +282,7 @@ impl Node<'_> {
                 let _ = writeln!(out, "  {}: {}", camel(tag), quoted(value));
             }
             for field in shape.fields {
-                let _ = write!(out, "{}  {}\n", self.doc(&field.doc, 2), self.field_type(field, shape.input, shape.output));
+                let _ = writeln!(out, "{}  {}", self.doc(&field.doc, 2), self.field_type(field, shape.input, shape.output));
             }
             if shape.output && shape.fields.iter().any(|f| f.name == "text") {
                 out.push_str("  /** `text`. */\n  toString(): string\n");
@@ -305,7 +305,7 @@ impl Node<'_> {
                 if method.name == "new" { format!("new {}", class.name) } else { method.wire.clone() }
             );
             for field in &method.options {
-                let _ = write!(out, "{}  {}\n", self.doc(&field.doc, 2), self.field_type(field, true, false));
+                let _ = writeln!(out, "{}  {}", self.doc(&field.doc, 2), self.field_type(field, true, false));
             }
             out.push_str("}\n");
         }
@@ -326,16 +326,16 @@ impl Node<'_> {
             None => out.push_str("  private constructor()\n"),
             Some(made) => {
                 for params in self.signatures(class, made, false) {
-                    let _ = write!(out, "{}  constructor({params})\n", self.doc(&self.method_doc(made), 2));
+                    let _ = writeln!(out, "{}  constructor({params})", self.doc(&self.method_doc(made), 2));
                 }
             }
         }
         for property in properties(class) {
             let kind = self.output(&property.kind, true);
-            let _ = write!(out, "{}  readonly {}: {kind}\n", self.doc(&property.doc, 2), field_name(property));
+            let _ = writeln!(out, "{}  readonly {}: {kind}", self.doc(&property.doc, 2), field_name(property));
         }
         for group in &class.groups {
-            let _ = write!(out, "{}  readonly {}: {}\n", self.doc(&group.doc, 2), camel(&group.name), group_class(class, group));
+            let _ = writeln!(out, "{}  readonly {}: {}", self.doc(&group.doc, 2), camel(&group.name), group_class(class, group));
         }
         self.method_types(out, class, &class.methods);
         if !class.methods.iter().any(|m| m.name == "close") {
@@ -353,7 +353,7 @@ impl Node<'_> {
             };
             let word = if method.is_static { "static " } else { "" };
             for params in self.signatures(class, method, true) {
-                let _ = write!(out, "{}  {word}{}({params}): {result}\n", self.doc(&self.method_doc(method), 2), camel(&method.name));
+                let _ = writeln!(out, "{}  {word}{}({params}): {result}", self.doc(&self.method_doc(method), 2), camel(&method.name));
             }
         }
     }

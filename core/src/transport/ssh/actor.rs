@@ -439,8 +439,8 @@ impl Actor {
             live.dropped = true;
             return Ok(Step::Done);
         }
-        let mut came = live.from_client(cx);
-        came |= live.to_client(cx);
+        let mut came = live.take_from_client(cx);
+        came |= live.give_to_client(cx);
         for step in [Live::write, Live::read, Live::read_errors] {
             match step(live) {
                 Ok(moved) => came |= moved,
@@ -453,7 +453,7 @@ impl Actor {
                 Err(e) => return Err(lost(e)),
             }
         }
-        came |= live.to_client(cx);
+        came |= live.give_to_client(cx);
         Ok(if came { Step::Done } else { Step::Wait })
     }
 
@@ -468,7 +468,7 @@ impl Actor {
 
 impl Live {
     /// Takes what the client wrote.
-    fn from_client(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_from_client(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.to_host.is_empty() || self.to_host.ended {
             return false;
         }
@@ -483,7 +483,7 @@ impl Live {
     }
 
     /// Gives the client what came for it.
-    fn to_client(&mut self, cx: &mut Context<'_>) -> bool {
+    fn give_to_client(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         for (pending, pipe) in [(&mut self.from_host, &mut self.io), (&mut self.from_errors, &mut self.errors)] {
             while !pending.is_empty() {
