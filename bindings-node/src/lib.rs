@@ -62,6 +62,7 @@ pub fn construct(class: String, args: String, data: Vec<Buffer>, handles: Vec<Cl
 
 /// Begins a call. `callback` is called on the JavaScript thread with batches of events, and once with the outcome.
 #[napi]
+#[allow(clippy::too_many_arguments, reason = "one crossing of the language border for each call")]
 pub fn start(
     class: String,
     method: String,

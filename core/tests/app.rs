@@ -1,4 +1,5 @@
 //! Compose apps on a real engine: the one that `DOCKERKIT_LAB_ENGINE` names, with the image `DOCKERKIT_LAB_IMAGE`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
 use std::{
     process::Command,

@@ -1,4 +1,5 @@
 //! Clusters, machines and stacks on real nodes: containers with an engine each, on the engine that `DOCKERKIT_LAB_ENGINE` names.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
 use std::{
     process::Command,

@@ -1,4 +1,5 @@
 //! A bare Debian host behind a real sshd: `DOCKERKIT_LAB_SSH_HOST`, `_USER`, `_KEY` and `_KNOWN_HOSTS`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
 use std::{path::PathBuf, time::Duration};
 
