@@ -127,7 +127,7 @@ async fn two_ups_at_once_both_succeed() {
 async fn scale_and_an_unhealthy_service() {
     let Some((engine, image, name)) = lab().await else { return };
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
-    app.up().with(|o| drop(o.scale.insert("web".into(), 3))).await.unwrap();
+    app.up().scale(std::collections::BTreeMap::from([("web".into(), 3)])).await.unwrap();
     assert_eq!(app.ps().await.unwrap().len(), 4);
     app.up().await.unwrap();
     assert_eq!(app.ps().await.unwrap().len(), 2);

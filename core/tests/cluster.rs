@@ -110,6 +110,7 @@ async fn version_of(service: &Service) -> u64 {
 }
 
 fn docker(url: &str, args: &[&str]) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "the docker CLI is what is compared with")]
     let output = Command::new("docker").args(["-H", url]).args(args).output();
     match output {
         Ok(output) if output.status.success() => Some(String::from_utf8(output.stdout).unwrap()),
