@@ -25,8 +25,7 @@ gen:
 	cargo run -q -p dockerkit-codegen
 
 bench: setup
-	.build/venv/bin/python benches/python_import.py
-	.build/venv/bin/python benches/python_calls.py
+	@benches/run
 
 clean:
 	rm -rf target .build

@@ -3,7 +3,7 @@
 engine28_cache=${XDG_CACHE_HOME:-$HOME/.cache}/dockerkit-lab/engine28
 
 engine28_fetch() {
-    [ -x "$engine28_cache/root/usr/sbin/dockerd" ] && return 0
+    [ -x "$engine28_cache/root/usr/libexec/docker/cli-plugins/docker-compose" ] && return 0
     state=$engine28_cache/apt
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial" "$state/debs" "$engine28_cache/root"
     # The mirror is the one that this machine itself uses.
@@ -11,7 +11,7 @@ engine28_fetch() {
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$state/sources.list"
     set -- -qq -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::Preferences=/dev/null \
         -o Dir::Etc::PreferencesParts=/dev/null -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state/cache" -o APT::Sandbox::User=root
-    apt-get "$@" update && (cd "$state/debs" && apt-get "$@" download docker.io containerd) || return 1
+    apt-get "$@" update && (cd "$state/debs" && apt-get "$@" download docker.io containerd docker-compose) || return 1
     for package in "$state"/debs/*.deb; do dpkg -x "$package" "$engine28_cache/root"; done
     rm -rf "$state"
 }
@@ -31,6 +31,8 @@ engine28_start() {
         kill -0 "$dockerd28_pid" 2>/dev/null || { echo "SKIP engine28: $(tail -1 "$lab/dockerd28.log")"; engine28_stop; return 0; }
         sleep 0.2
     done
+    # Of the same suite, to compare with.
+    export DOCKERKIT_LAB_COMPOSE=$engine28_cache/root/usr/libexec/docker/cli-plugins/docker-compose
     engine_image "$run28/docker.sock" && export DOCKERKIT_LAB_ENGINE_28=unix://$run28/docker.sock
 }
 

@@ -31,7 +31,13 @@ command -v dockerd >/dev/null && echo engine=installed || echo engine=missing
 /// Debian's own packages; nothing is asked, and no service is started by the installation where it could not be.
 const INSTALL: &str = r#"
 export DEBIAN_FRONTEND=noninteractive
-$SUDO apt-get update -qq -o DPkg::Lock::Timeout=120
+tries=0
+# A call that was given up may still be at it, and apt does not wait for the lock of its lists.
+until said=$($SUDO apt-get update -qq 2>&1); do
+    tries=$((tries + 1))
+    case $said in *lock*) [ $tries -lt 60 ] || { echo "$said" >&2; exit 1; } ;; *) echo "$said" >&2; exit 1 ;; esac
+    sleep 2
+done
 $SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=120 --no-install-recommends docker.io iptables ca-certificates apparmor
 "#;
 
