@@ -1,32 +1,17 @@
 //! Compose apps on a real engine: the one that `DOCKERKIT_LAB_ENGINE` names, with the image `DOCKERKIT_LAB_IMAGE`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
-use std::{
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+mod lab;
+
+use std::time::Duration;
 
 use dockerkit::{App, Engine, ErrorKind, Project};
-
-fn variable(name: &str) -> Option<String> {
-    #[allow(clippy::disallowed_methods, reason = "the lab is found through variables")]
-    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
-    if value.is_none() {
-        #[allow(clippy::print_stdout, reason = "a skip says why")]
-        {
-            println!("SKIP {}: {name} is not set", std::thread::current().name().unwrap_or_default());
-        }
-    }
-    value
-}
+use lab::variable;
 
 /// The engine, an image and a project's name that no other test has.
 async fn lab() -> Option<(Engine, String, String)> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     let (endpoint, image) = (variable("DOCKERKIT_LAB_ENGINE")?, variable("DOCKERKIT_LAB_IMAGE")?);
-    let name = format!("dk-app-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    Some((Engine::connect(endpoint).await.unwrap(), image, name))
+    Some((Engine::connect(endpoint).await.unwrap(), image, lab::name("dk-app-")))
 }
 
 async fn project(name: &str, text: &str) -> Project {
@@ -124,6 +109,24 @@ async fn two_ups_at_once_both_succeed() {
 }
 
 #[tokio::test]
+async fn networks_that_two_writers_made_become_one() {
+    let Some((engine, image, name)) = lab().await else { return };
+    let app = App::new(&engine, &project(&name, &two(&image, "")).await);
+    app.up().await.unwrap();
+    let network = engine.networks().get(format!("{name}_default")).await.unwrap();
+    let twin = serde_json::json!({"Name": network.name, "Labels": network.raw["Labels"]});
+    engine.request("POST", "/networks/create").body(twin).await.unwrap();
+    let plan = app.plan().await.unwrap();
+    assert_eq!(plan.steps.iter().map(|s| s.action.as_str()).collect::<Vec<_>>(), ["unite"], "{plan}");
+    let before = ids(&app).await;
+    app.up().await.unwrap();
+    assert_eq!(ids(&app).await, before);
+    assert_eq!(engine.networks().get(network.name).await.unwrap().id, network.id);
+    app.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
 async fn scale_and_an_unhealthy_service() {
     let Some((engine, image, name)) = lab().await else { return };
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
@@ -153,15 +156,18 @@ async fn docker_compose_takes_turns_with_us() {
     let app = App::new(&engine, &Project::load(file.clone()).await.unwrap());
     app.up().await.unwrap();
     let before = ids(&app).await;
-    #[allow(clippy::disallowed_methods, reason = "the peer is a program")]
     let theirs = |words: &[&str]| {
-        let output = Command::new(&compose).arg("-f").arg(&file).args(words).env("DOCKER_HOST", engine.endpoint().to_string()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let args: Vec<&str> = ["-f", file.to_str().unwrap()].iter().chain(words).copied().collect();
+        lab::output(&compose, &args, &[("DOCKER_HOST", &engine.endpoint().to_string())])
     };
     theirs(&["up", "-d"]);
     assert_eq!(ids(&app).await, before);
     assert!(theirs(&["ls"]).contains(&name));
+    assert!(theirs(&["ps", "--format", "{{.Name}} {{.State}}"]).contains(&format!("{name}-web-1 running")));
+    // Their hashes of services are ours.
+    let hashes: Vec<String> = app.ps().all(true).await.unwrap().iter().map(|c| c.seen().labels["com.docker.compose.config-hash"].clone()).collect();
+    let listed = theirs(&["config", "--hash", "*"]);
+    assert!(hashes.iter().all(|hash| listed.contains(hash)), "{listed}");
     theirs(&["up", "-d", "--force-recreate"]);
     assert!(app.plan().await.unwrap().is_empty);
     app.down().volumes(true).await.unwrap();

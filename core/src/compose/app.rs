@@ -205,7 +205,7 @@ impl App {
             match super::apply::run(self, &found, &o, &cx, &mut report).await {
                 Ok(()) => break,
                 // Another writer was faster with the same name: look again and go on from there.
-                Err(e) if (e.kind() == ErrorKind::AlreadyExists || e.message().contains("is ambiguous")) && tries < 5 => {
+                Err(e) if lost_a_race(&e) && tries < 5 => {
                     tries += 1;
                     tokio::time::sleep(std::time::Duration::from_millis(100 * tries)).await;
                     wanted.recreate = Recreate::Diverged;
@@ -217,6 +217,17 @@ impl App {
             super::wait::all(self, &o).await?;
         }
         Ok(report)
+    }
+}
+
+/// Whether what went wrong is that another writer was at the same app. Of a network that both made, one is removed again:
+/// until then its name is ambiguous, and what had been told of the other one does not find it.
+fn lost_a_race(e: &Error) -> bool {
+    match e.kind() {
+        ErrorKind::AlreadyExists => true,
+        ErrorKind::InvalidInput => e.message().contains("is ambiguous"),
+        ErrorKind::NotFound => e.message().starts_with("network "),
+        _ => false,
     }
 }
 

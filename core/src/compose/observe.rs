@@ -30,8 +30,8 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) containers: Vec<Found>,
-    /// Networks of the engine by name: ID and labels.
-    pub(crate) networks: BTreeMap<String, (String, BTreeMap<String, String>)>,
+    /// Networks of the engine by name: the labels of each. An engine may have several of one name.
+    pub(crate) networks: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     /// Volumes of the engine by name: labels.
     pub(crate) volumes: BTreeMap<String, BTreeMap<String, String>>,
     /// Images of the services by name: ID, where they are there.
@@ -84,7 +84,11 @@ fn read(row: Value) -> Found {
 pub(crate) async fn world(engine: &Engine, project: &str, images: &[String]) -> Result<World> {
     let networks = async {
         let rows: Vec<Value> = engine.client.fetch(Req::get(&["networks"])).await?;
-        Ok(rows.iter().map(|r| (text(r, "Name"), (text(r, "Id"), labels_of(r.get("Labels"))))).collect())
+        let mut by_name: BTreeMap<String, Vec<BTreeMap<String, String>>> = BTreeMap::new();
+        for row in rows {
+            by_name.entry(text(&row, "Name")).or_default().push(labels_of(row.get("Labels")));
+        }
+        Ok(by_name)
     };
     let volumes = async {
         let raw: Value = engine.client.fetch(Req::get(&["volumes"])).await?;

@@ -20,6 +20,7 @@ pub(crate) enum Work {
     Build { service: String },
     Pull { service: String },
     CreateNetwork { key: String },
+    OneNetwork { name: String },
     CreateVolume { key: String },
     Create { service: String, number: u64, name: String },
     Recreate { service: String, number: u64, name: String, old: Box<Found> },
@@ -155,9 +156,13 @@ pub(crate) fn reconcile(model: &Model, world: &World, wish: &Wish) -> Result<Rec
                 let at = out.push("create", Resource::new("network", &network.name), "it is not there", Vec::new(), Work::CreateNetwork { key: key.clone() });
                 networks.insert(key, at);
             }
-            Some((_, found)) if !network.external && found.get(labels::PROJECT) != Some(&model.name) => {
+            Some(found) if !network.external && found.iter().any(|labels| labels.get(labels::PROJECT) != Some(&model.name)) => {
                 let message = format!("a network `{}` is there and belongs to something else", network.name);
                 return Err(Error::new(ErrorKind::Conflict, message).hint("remove it, or declare it `external: true`").with("network", &*network.name));
+            }
+            Some(found) if !network.external && found.len() > 1 => {
+                let (resource, work) = (Resource::new("network", &network.name), Work::OneNetwork { name: network.name.clone() });
+                networks.insert(key, out.push("unite", resource, "two writers made it at once", Vec::new(), work));
             }
             Some(_) => {}
         }
@@ -388,6 +393,20 @@ mod tests {
         let twin = Found { id: "new".into(), name: "p-api-1".into(), ..w.containers[0].clone() };
         w.containers.push(twin);
         assert_eq!(actions(&m, &w, &up()), ["remove abc_p-api-1"]);
+    }
+
+    #[test]
+    fn a_network_that_is_there_twice_is_united_first() {
+        let mut m = model();
+        m.networks.insert("default".into(), crate::compose::model::NetworkConfig { name: "p_default".into(), ..Default::default() });
+        m.services.get_mut("web").unwrap().networks.insert("default".into(), None);
+        let own = BTreeMap::from([(labels::PROJECT.to_owned(), "p".to_owned())]);
+        let w = World { containers: Vec::new(), networks: [("p_default".to_owned(), vec![own.clone(), own])].into(), ..world(&m) };
+        let found = reconcile(&m, &w, &up()).unwrap();
+        assert_eq!(found.steps[0].action, "unite");
+        assert_eq!(found.steps.iter().find(|s| s.resource.name == "p-web-1").unwrap().after, [0]);
+        let foreign = World { networks: [("p_default".to_owned(), vec![BTreeMap::new()])].into(), ..world(&m) };
+        assert_eq!(reconcile(&m, &foreign, &up()).unwrap_err().kind(), ErrorKind::Conflict);
     }
 
     #[test]

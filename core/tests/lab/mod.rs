@@ -1,0 +1,32 @@
+//! What the tests stand on: the lab's parts, found through environment variables. What is missing is said, and its test
+//! is skipped.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "each test uses a part")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Says why a test ends here.
+pub fn skip(why: &str) {
+    println!("SKIP {}: {why}", std::thread::current().name().unwrap_or_default());
+}
+
+/// A value of the lab.
+pub fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
+    if value.is_none() {
+        skip(&format!("{name} is not set"));
+    }
+    value
+}
+
+/// A name that no other test has.
+pub fn name(prefix: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a program of this machine, which must succeed, and gives its output.
+pub fn output(program: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = std::process::Command::new(program).args(args).envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
