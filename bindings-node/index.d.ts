@@ -177,13 +177,6 @@ export type Availability = 'active' | 'pause' | 'drain'
 export type ErrorKind = 'invalid_input' | 'invalid_compose' | 'not_found' | 'already_exists' | 'conflict' | 'unauthorized' | 'forbidden' | 'untrusted' | 'unsupported' | 'unreachable' | 'timeout' | 'canceled' | 'command_failed' | 'engine' | 'not_converged' | 'unhealthy' | 'partial' | 'state_locked' | 'io' | 'internal'
 
 /**
- * How the key of a host is checked. There is no way to switch the check off, and a changed key is always refused.
- * - `strict`: The key must be known.
- * - `accept-new`: An unknown host's key is added to the known hosts.
- */
-export type HostKey = 'strict' | 'accept-new'
-
-/**
  * What files may reach.
  * - `trusted`: Any file that this process can read, as with docker compose.
  * - `untrusted`: Files in the project folder only, whatever way they are named.
@@ -715,24 +708,44 @@ export const LocalDriver: {
 /** A host behind SSH. */
 export interface SshDriver {
   driver: 'ssh'
-  /** The host's name or address. */
+  /** The host's name or address, or its name in the SSH configuration. */
   host: string
-  /** The user: root, or one who runs sudo without a password; default: the current one. */
+  /** The user; default: the address's, the configuration's, else the current one. */
   user?: string | null
-  /** The port; default 22. */
+  /** The port; default: the address's, the configuration's, else 22. */
   port?: number | null
-  /** The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`. */
-  key?: string | URL | null
-  /** What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key. */
+  /**
+   * Files of private keys, tried in order; default: the configuration's, else `~/.ssh/id_ed25519`, `id_ecdsa` and
+   * `id_rsa`, whichever are there. A file that others may read is refused.
+   */
+  identityFiles?: Iterable<string | URL> | null
+  /** Whether the keys of the agent at `SSH_AUTH_SOCK` are tried, before the files; default: where no files are given here. */
+  agent?: boolean | null
+  /** What opens a private key that is locked. */
   passphrase?: string | null
-  /** The password, which is tried after keys. It is not kept: later calls need a key. */
+  /** The password, which is tried after keys. */
   password?: string | null
-  /** How the host's key is checked. */
-  hostKey?: HostKey | null
-  /** The file of known hosts; default `~/.ssh/known_hosts`. */
+  /**
+   * How the host's key is checked: `strict` (it must be known), `accept-new` (an unknown host's key is added to the
+   * known hosts; the default), or the fingerprint that it must have, `SHA256:…`. A key that has changed is always refused.
+   */
+  hostKey?: string | null
+  /** The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too. */
   knownHosts?: string | URL | null
+  /**
+   * Hosts to go through, as `[user@]host[:port]`, several with commas between; default: the configuration's, else none.
+   * Each is logged in to with these same options.
+   */
+  jump?: string | null
+  /**
+   * The SSH configuration; default `~/.ssh/config`. What it says of `HostName`, `User`, `Port`, `IdentityFile` and
+   * `ProxyJump` for a host counts.
+   */
+  configFile?: string | URL | null
   /** How long connecting and logging in may take; default 15 s. */
   connectTimeoutMs?: number | null
+  /** How often a session asks whether the host is there; default 15 s. After three times without an answer it is lost. */
+  keepaliveMs?: number | null
 }
 /** A host behind SSH. */
 export const SshDriver: {
@@ -1570,26 +1583,46 @@ export interface ServiceSnapshot {
   error: string
 }
 
-/** How to log in to a host. */
+/** How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it. */
 export interface SshOptions {
-  /** The user; default: the address's, else the current one. */
+  /** The user; default: the address's, the configuration's, else the current one. */
   user?: string | null
-  /** The port; default: the address's, else 22. */
+  /** The port; default: the address's, the configuration's, else 22. */
   port?: number | null
-  /** The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`. */
-  key?: string | URL | null
-  /** What opens the private key, where it is locked. */
+  /**
+   * Files of private keys, tried in order; default: the configuration's, else `~/.ssh/id_ed25519`, `id_ecdsa` and
+   * `id_rsa`, whichever are there. A file that others may read is refused.
+   */
+  identityFiles?: Iterable<string | URL> | null
+  /** Whether the keys of the agent at `SSH_AUTH_SOCK` are tried, before the files; default: where no files are given here. */
+  agent?: boolean | null
+  /** What opens a private key that is locked. */
   passphrase?: string | null
   /** The password, which is tried after keys. */
   password?: string | null
-  /** How the host's key is checked. */
-  hostKey?: HostKey | null
+  /**
+   * How the host's key is checked: `strict` (it must be known), `accept-new` (an unknown host's key is added to the
+   * known hosts; the default), or the fingerprint that it must have, `SHA256:…`. A key that has changed is always refused.
+   */
+  hostKey?: string | null
   /** The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too. */
   knownHosts?: string | URL | null
+  /**
+   * Hosts to go through, as `[user@]host[:port]`, several with commas between; default: the configuration's, else none.
+   * Each is logged in to with these same options.
+   */
+  jump?: string | null
+  /**
+   * The SSH configuration; default `~/.ssh/config`. What it says of `HostName`, `User`, `Port`, `IdentityFile` and
+   * `ProxyJump` for a host counts.
+   */
+  configFile?: string | URL | null
   /** How long connecting and logging in may take; default 15 s. */
   connectTimeoutMs?: number | null
+  /** How often a session asks whether the host is there; default 15 s. After three times without an answer it is lost. */
+  keepaliveMs?: number | null
 }
-/** How to log in to a host. */
+/** How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it. */
 export const SshOptions: {
   (options?: SshOptions): SshOptions
   new (options?: SshOptions): SshOptions

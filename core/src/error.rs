@@ -139,6 +139,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+#[derive(thiserror::Error)]
 struct Inner {
     kind: ErrorKind,
     operation: Cow<'static, str>,
@@ -148,6 +149,7 @@ struct Inner {
     hint: Option<Cow<'static, str>>,
     diagnostics: Vec<Diagnostic>,
     failures: Vec<Failure>,
+    #[source]
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -166,6 +168,8 @@ pub struct Failure {
 /// [hint](Error::hint) that says what to do.
 ///
 /// `Display` is one line; `Debug` is many lines with the context and the causes. Neither ever holds a secret.
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Box<Inner>);
 
 impl Error {
@@ -374,26 +378,26 @@ pub struct ErrorData {
     pub failures: Vec<Failure>,
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.operation.is_empty() {
-            write!(f, "{}: ", self.0.operation)?;
+        if !self.operation.is_empty() {
+            write!(f, "{}: ", self.operation)?;
         }
-        f.write_str(&escape(&self.0.message))?;
-        if let Some(hint) = &self.0.hint {
+        f.write_str(&escape(&self.message))?;
+        if let Some(hint) = &self.hint {
             write!(f, "; hint: {}", escape(hint))?;
         }
         Ok(())
     }
 }
 
-impl fmt::Debug for Error {
+impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})", self, self.0.kind)?;
-        for (key, value) in &self.0.context {
+        writeln!(f, "{} ({})", self, self.kind)?;
+        for (key, value) in &self.context {
             writeln!(f, "  {key}: {}", escape(value))?;
         }
-        for diagnostic in &self.0.diagnostics {
+        for diagnostic in &self.diagnostics {
             writeln!(f, "  {diagnostic}")?;
         }
         let mut cause: Option<&(dyn StdError + 'static)> = StdError::source(self);
@@ -405,9 +409,9 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|e| e as _)
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 

@@ -1,11 +1,9 @@
 //! Clusters, machines and stacks on real nodes: containers with an engine each, on the engine that `DOCKERKIT_LAB_ENGINE` names.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
-use std::{
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+mod lab;
+
+use std::time::Duration;
 
 use dockerkit::{
     Cluster, Engine, ErrorKind, LocalDriver, Machines, Project, Stack, Swarm,
@@ -13,21 +11,7 @@ use dockerkit::{
     swarm::{NodeRole, Service},
 };
 
-fn variable(name: &str) -> Option<String> {
-    #[allow(clippy::disallowed_methods, reason = "the lab is found through variables")]
-    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
-    if value.is_none() {
-        skip(&format!("{name} is not set"));
-    }
-    value
-}
-
-fn skip(why: &str) {
-    #[allow(clippy::print_stdout, reason = "a skip says why")]
-    {
-        println!("SKIP {}: {why}", std::thread::current().name().unwrap_or_default());
-    }
-}
+use lab::{skip, variable};
 
 /// An engine, an image, a folder for a store, and a name that no other test has.
 struct Lab {
@@ -39,10 +23,8 @@ struct Lab {
 
 impl Lab {
     fn open() -> Option<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
         let (endpoint, image) = (variable("DOCKERKIT_LAB_ENGINE")?, variable("DOCKERKIT_LAB_IMAGE")?);
-        let name = format!("dk{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { endpoint, image, store: tempfile::tempdir().unwrap(), name })
+        Some(Self { endpoint, image, store: tempfile::tempdir().unwrap(), name: lab::name("dk") })
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -110,16 +92,11 @@ async fn version_of(service: &Service) -> u64 {
 }
 
 fn docker(url: &str, args: &[&str]) -> Option<String> {
-    #[allow(clippy::disallowed_methods, reason = "the docker CLI is what is compared with")]
-    let output = Command::new("docker").args(["-H", url]).args(args).output();
-    match output {
-        Ok(output) if output.status.success() => Some(String::from_utf8(output.stdout).unwrap()),
-        Ok(output) => panic!("docker {args:?}: {}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => {
-            skip("there is no docker CLI to compare with");
-            None
-        }
+    if !std::env::split_paths(&variable("PATH")?).any(|folder| folder.join("docker").is_file()) {
+        skip("there is no docker CLI to compare with");
+        return None;
     }
+    Some(lab::output("docker", args, &[("DOCKER_HOST", url)]))
 }
 
 #[tokio::test(flavor = "multi_thread")]

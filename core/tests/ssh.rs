@@ -1,38 +1,66 @@
 //! A bare Debian host behind a real sshd: `DOCKERKIT_LAB_SSH_HOST`, `_USER`, `_KEY` and `_KNOWN_HOSTS`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
-use std::{path::PathBuf, time::Duration};
+mod lab;
 
-use dockerkit::{Engine, ErrorKind, Machines, SshDriver, SshOptions, machine::MachineState, units::Data};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-fn variable(name: &str) -> Option<String> {
-    #[allow(clippy::disallowed_methods, reason = "the lab is found through variables")]
-    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
-    if value.is_none() {
-        #[allow(clippy::print_stdout, reason = "a skip says why")]
-        {
-            println!("SKIP {}: {name} is not set", std::thread::current().name().unwrap_or_default());
-        }
-    }
-    value
-}
+use dockerkit::{Engine, ErrorKind, HostKey, Machines, SshDriver, SshOptions, machine::MachineState, units::Data};
+use lab::variable;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 struct Lab {
     driver: SshDriver,
     folder: tempfile::TempDir,
 }
 
-fn lab() -> Option<Lab> {
-    let mut driver = SshDriver::new(variable("DOCKERKIT_LAB_SSH_HOST")?);
-    driver.user = Some(variable("DOCKERKIT_LAB_SSH_USER")?);
-    driver.key = Some(variable("DOCKERKIT_LAB_SSH_KEY")?.into());
-    driver.known_hosts = Some(variable("DOCKERKIT_LAB_SSH_KNOWN_HOSTS")?.into());
+/// One of the lab's hosts.
+fn open(host: &str) -> Option<Lab> {
+    let mut driver = SshDriver::new(variable(host)?);
+    driver.login.user = Some(variable("DOCKERKIT_LAB_SSH_USER")?);
+    driver.login.identity_files = vec![variable("DOCKERKIT_LAB_SSH_KEY")?.into()];
+    driver.login.known_hosts = Some(variable("DOCKERKIT_LAB_SSH_KNOWN_HOSTS")?.into());
     Some(Lab { driver, folder: tempfile::tempdir().unwrap() })
+}
+
+impl Lab {
+    /// Connects to the host's engine, with other options or at another port.
+    async fn connect(&self, change: impl Fn(&mut SshOptions)) -> dockerkit::Result<Engine> {
+        let mut options = self.driver.login.clone().connect_timeout(Duration::from_secs(5));
+        change(&mut options);
+        Engine::connect(format!("ssh://{}", self.driver.host)).ssh(options).await
+    }
+
+    /// A file of known hosts with this text.
+    fn known(&self, text: &str) -> PathBuf {
+        let path = self.folder.path().join(lab::name("known_hosts"));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Lets an engine be installed on the host, where none is yet.
+    async fn with_engine(&self) {
+        Machines::at(self.folder.path().join("own")).unwrap().create("bare", self.driver.clone()).await.unwrap();
+    }
+
+    /// The line of the host's key, and its fingerprint.
+    fn host_key(&self) -> (String, String) {
+        let all = std::fs::read_to_string(self.driver.login.known_hosts.as_ref().unwrap()).unwrap();
+        let line = all.lines().find(|l| l.starts_with(&format!("{} ", self.driver.host))).unwrap();
+        let listed = lab::output("ssh-keygen", &["-lf", self.known(line).to_str().unwrap()], &[]);
+        (line.to_owned(), listed.split(' ').nth(1).unwrap().to_owned())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_host_gets_an_engine_that_is_used_through_the_session() {
-    let Some(lab) = lab() else { return };
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_HOST") else { return };
     let (Some(source), Some(image)) = (variable("DOCKERKIT_LAB_ENGINE"), variable("DOCKERKIT_LAB_IMAGE")) else { return };
     let machines = Machines::at(lab.folder.path().join("machine")).unwrap();
     let mut config = dockerkit::EngineConfig::default();
@@ -102,35 +130,220 @@ async fn a_bare_host_gets_an_engine_that_is_used_through_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_is_known_by_its_key_and_lets_in_by_ours() {
-    let Some(lab) = lab() else { return };
-    let known = |text: String| -> PathBuf {
-        let path = lab.folder.path().join("known_hosts");
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let connect = async |change: &dyn Fn(&mut SshOptions)| {
-        let mut options = SshOptions::default().connect_timeout(Duration::from_secs(5));
-        (options.user, options.key, options.known_hosts) = (lab.driver.user.clone(), lab.driver.key.clone(), lab.driver.known_hosts.clone());
-        change(&mut options);
-        Engine::connect(format!("ssh://{}", lab.driver.host)).ssh(options).await.map(drop)
-    };
+async fn a_host_is_known_by_its_key() {
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_FAULTY") else { return };
+    lab.with_engine().await;
+    let (line, fingerprint) = lab.host_key();
     // Another key is known for it.
     let other = "AAAAC3NzaC1lZDI1NTE5AAAAIJz7mGJ1z0mZ8uGmXQm8c7o1yq0s1b2w3e4r5t6y7u8i";
-    let path = known(format!("{} ssh-ed25519 {other}\n", lab.driver.host));
-    let e = connect(&|o| o.known_hosts = Some(path.clone())).await.unwrap_err();
+    let path = lab.known(&format!("{} ssh-ed25519 {other}\n", lab.driver.host));
+    let e = lab.connect(|o| o.known_hosts = Some(path.clone())).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Untrusted, "{e}");
     assert!(e.hint_text().unwrap().contains("ssh-keygen -R"), "{e}");
-    // None is known: refused where it must be, else taken in.
-    let path = known(String::new());
-    let e = connect(&|o| (o.known_hosts, o.host_key) = (Some(path.clone()), dockerkit::HostKey::Strict)).await.unwrap_err();
+    // The host behind another port shows another key than the one that is known there.
+    let moved = line.replacen(&lab.driver.host, &format!("[{}]:2201", lab.driver.host), 1);
+    let path = lab.known(&format!("{moved}\n"));
+    let e = lab.connect(|o| (o.port, o.known_hosts) = (Some(2201), Some(path.clone()))).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Untrusted, "{e}");
-    connect(&|o| o.known_hosts = Some(path.clone())).await.map_err(|e| assert_eq!(e.kind(), ErrorKind::Unreachable, "{e}")).ok();
-    assert!(std::fs::read_to_string(&path).unwrap().starts_with(&lab.driver.host));
-    // A key that the host does not know, one that is not there, and a port where nothing is.
-    let stranger = lab.folder.path().join("stranger");
+    assert!(e.to_string().contains("[") && e.to_string().contains("]:2201"), "{e}");
+    // None is known: refused where it must be, else taken in, and then it is known.
+    let path = lab.known("");
+    let e = lab.connect(|o| (o.known_hosts, o.host_key) = (Some(path.clone()), HostKey::Strict)).await.unwrap_err();
+    assert_eq!((e.kind(), e.context()["fingerprint"].as_str()), (ErrorKind::Untrusted, fingerprint.as_str()), "{e}");
+    lab.connect(|o| o.known_hosts = Some(path.clone())).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), line);
+    lab.connect(|o| (o.known_hosts, o.host_key) = (Some(path.clone()), HostKey::Strict)).await.unwrap();
+    // A fingerprint counts alone.
+    let nothing = lab.known("");
+    lab.connect(|o| (o.known_hosts, o.host_key) = (Some(nothing.clone()), HostKey::Pinned(fingerprint.clone()))).await.unwrap();
+    let e = lab.connect(|o| (o.port, o.host_key) = (Some(2201), HostKey::Pinned(fingerprint.clone()))).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Untrusted, "{e}");
+    assert_eq!(std::fs::read_to_string(&nothing).unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_lets_in_by_key_or_password_and_says_why_not() {
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_FAULTY") else { return };
+    lab.with_engine().await;
+    let known = lab.known("");
+    let kind = async |change: &dyn Fn(&mut SshOptions)| {
+        let known = known.clone();
+        lab.connect(|o| {
+            o.known_hosts = Some(known.clone());
+            change(o);
+        })
+        .await
+        .map_err(|e| e.kind())
+        .err()
+    };
+    let own = lab.driver.login.identity_files[0].clone();
+    let copy = |name: &str, mode: u32| -> PathBuf {
+        let path = lab.folder.path().join(name);
+        std::fs::copy(&own, &path).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        path
+    };
+    let stranger = copy("stranger", 0o600);
     std::fs::write(&stranger, "no key at all").unwrap();
-    assert_eq!(connect(&|o| o.key = Some(stranger.clone())).await.unwrap_err().kind(), ErrorKind::Unauthorized);
-    assert_eq!(connect(&|o| o.key = Some("/nothing/here".into())).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(connect(&|o| o.port = Some(9)).await.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(kind(&|o| o.identity_files = vec![stranger.clone()]).await, Some(ErrorKind::Unauthorized));
+    assert_eq!(kind(&|o| o.identity_files = vec![stranger.clone(), own.clone()]).await, None);
+    assert_eq!(kind(&|o| o.identity_files = vec!["/nothing/here".into()]).await, Some(ErrorKind::NotFound));
+    assert_eq!(kind(&|o| o.identity_files = vec![copy("open", 0o644)]).await, Some(ErrorKind::Forbidden));
+    let locked = copy("locked", 0o600);
+    lab::output("ssh-keygen", &["-q", "-p", "-N", "open sesame", "-f", locked.to_str().unwrap()], &[]);
+    assert_eq!(kind(&|o| o.identity_files = vec![locked.clone()]).await, Some(ErrorKind::Unauthorized));
+    assert_eq!(kind(&|o| (o.identity_files, o.passphrase) = (vec![locked.clone()], Some("open sesame".into()))).await, None);
+    // A sshd that knows no keys, and a user with a password.
+    assert_eq!(kind(&|o| o.port = Some(2203)).await, Some(ErrorKind::Unauthorized));
+    let Some(password) = variable("DOCKERKIT_LAB_SSH_PASSWORD") else { return };
+    let as_ops = |o: &mut SshOptions, password: &str| {
+        (o.user, o.password, o.identity_files, o.agent) = (Some("ops".into()), Some(password.into()), vec![stranger.clone()], Some(false));
+    };
+    assert_eq!(kind(&|o| as_ops(o, "wrong")).await, Some(ErrorKind::Unauthorized));
+    // In, but not in the group that may use the socket.
+    assert_eq!(kind(&|o| as_ops(o, &password)).await, Some(ErrorKind::Unreachable));
+    assert_eq!(kind(&|o| o.port = Some(9)).await, Some(ErrorKind::Unreachable));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_reached_where_forwarding_is_forbidden_or_the_way_goes_through_another() {
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_FAULTY") else { return };
+    lab.with_engine().await;
+    let known = lab.known("");
+    // By a command instead of a channel to the socket.
+    let engine = lab.connect(|o| (o.port, o.known_hosts) = (Some(2202), Some(known.clone()))).await.unwrap();
+    assert!(!engine.version().await.unwrap().version.is_empty());
+    let calls = (0..8).map(|_| async { engine.info().await.unwrap() });
+    futures_util::future::join_all(calls).await;
+    // Neither channel nor command.
+    let e = lab.connect(|o| (o.port, o.known_hosts) = (Some(2204), Some(known.clone()))).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unreachable, "{e}");
+    assert!(e.context().contains_key("dial_stdio"), "{e:?}");
+
+    // Through the host to itself, and by names of a configuration.
+    let mut inner = lab.driver.login.clone().jump(format!("root@{}", lab.driver.host)).known_hosts(known.clone());
+    let through = Engine::connect("ssh://127.0.0.1").ssh(inner.clone()).await.unwrap();
+    assert_eq!(through.info().await.unwrap().raw["Name"], "faulty");
+    let e = Engine::connect("ssh://127.0.0.1:1").ssh(inner.clone()).await.unwrap_err();
+    assert_eq!((e.kind(), e.context()["host"].as_str()), (ErrorKind::Unreachable, "127.0.0.1:1"), "{e}");
+    let key = inner.identity_files.pop().unwrap();
+    let config = lab.folder.path().join("config");
+    let text = format!(
+        "Host gate\n  HostName {}\n  User root\n  IdentityFile {}\nHost inner\n  HostName localhost\n  User root\n  ProxyJump gate\n  IdentityFile {}\n",
+        lab.driver.host,
+        key.display(),
+        key.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let options = SshOptions::default().config_file(config).known_hosts(known);
+    assert_eq!(Engine::connect("ssh://inner").ssh(options).await.unwrap().info().await.unwrap().raw["Name"], "faulty");
+}
+
+/// What stands between us and the host.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// It takes connections and says nothing.
+    Silent,
+    /// It says what is no SSH.
+    Garbage,
+    /// It cuts the connection after so many bytes from the host.
+    Cut(usize),
+    /// It lets everything through.
+    None,
+}
+
+/// A port that leads to the host, with a fault. What is said through the sender makes it stop moving data.
+async fn fault(host: String, fault: Fault) -> (u16, tokio::sync::watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (host, stopped) = (host.clone(), stopped.clone());
+            tokio::spawn(async move {
+                match fault {
+                    Fault::Silent => tokio::time::sleep(Duration::from_secs(60)).await,
+                    Fault::Garbage => client.write_all(&[b'x'; 100_000]).await.unwrap_or_default(),
+                    Fault::Cut(left) => pass(client, &host, left, stopped).await,
+                    Fault::None => pass(client, &host, usize::MAX, stopped).await,
+                }
+            });
+        }
+    });
+    (port, stop)
+}
+
+async fn pass(client: TcpStream, host: &str, mut left: usize, stopped: tokio::sync::watch::Receiver<bool>) {
+    let server = TcpStream::connect((host, 22)).await.unwrap();
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
+    let up = tokio::spawn({
+        let stopped = stopped.clone();
+        async move {
+            let mut space = vec![0; 16 << 10];
+            while let Ok(n @ 1..) = from_client.read(&mut space).await {
+                if !*stopped.borrow() && to_server.write_all(&space[..n]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut space = vec![0; 16 << 10];
+    while let Ok(n @ 1..) = from_server.read(&mut space).await {
+        let n = n.min(left);
+        left -= n;
+        if !*stopped.borrow() && to_client.write_all(&space[..n]).await.is_err() || left == 0 {
+            break;
+        }
+    }
+    up.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_line_ends_in_time_and_with_a_reason() {
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_FAULTY") else { return };
+    lab.with_engine().await;
+    let known = lab.known("");
+    let connect = async |kind: Fault, limit: u64| {
+        let (port, stop) = fault(lab.driver.host.clone(), kind).await;
+        let mut options = lab.driver.login.clone().connect_timeout(Duration::from_secs(limit)).keepalive(Duration::from_secs(1)).known_hosts(known.clone());
+        options.port = Some(port);
+        (Engine::connect("ssh://127.0.0.1").ssh(options).await, stop)
+    };
+    let began = Instant::now();
+    let e = connect(Fault::Silent, 2).await.0.unwrap_err();
+    assert!(matches!(e.kind(), ErrorKind::Timeout), "{e}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    for kind in [Fault::Garbage, Fault::Cut(10), Fault::Cut(300), Fault::Cut(1000), Fault::Cut(1700)] {
+        let e = connect(kind, 5).await.0.unwrap_err();
+        assert!(matches!(e.kind(), ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Unauthorized), "{kind:?}: {e:?}");
+        assert!(e.hint_text().is_some(), "{kind:?}: {e:?}");
+    }
+    // A line that goes dead in the middle: told after three questions without an answer, and then made anew.
+    let (engine, stop) = connect(Fault::None, 5).await;
+    let engine = engine.unwrap();
+    let mut events = engine.events().await.unwrap();
+    stop.send(true).unwrap();
+    let began = Instant::now();
+    let e = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unreachable, "{e}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    stop.send(false).unwrap();
+    assert!(!engine.version().await.unwrap().version.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_a_host_is_not_written_down() {
+    let Some(lab) = open("DOCKERKIT_LAB_SSH_FAULTY") else { return };
+    let mut driver = lab.driver.clone();
+    (driver.login.password, driver.login.passphrase) = (Some("hunter2".into()), Some("hunter3".into()));
+    let store = lab.folder.path().join("machine");
+    let machines = Machines::at(store.clone()).unwrap();
+    machines.create("bare", driver.clone()).await.unwrap();
+    assert!(!format!("{driver:?}").contains("hunter"));
+    let files = |folder: &Path| -> Vec<PathBuf> { std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect() };
+    for file in files(&store.join("machines/bare")).iter().filter(|f| f.is_file()) {
+        assert!(!std::fs::read_to_string(file).unwrap().contains("hunter"), "{}", file.display());
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap()) & 0o077, 0, "{}", file.display());
+    }
+    machines.get("bare").await.unwrap().remove().await.unwrap();
 }

@@ -1,5 +1,8 @@
-# Gives the tests a bare Debian host behind sshd: DOCKERKIT_LAB_SSH_HOST, _USER, _KEY and _KNOWN_HOSTS. The host is a
-# container with nothing of docker in it. Its root file system is made once for each machine. Needs engine.sh before it.
+# Gives the tests two Debian hosts behind sshd: DOCKERKIT_LAB_SSH_HOST is for the test that needs a bare one, and
+# DOCKERKIT_LAB_SSH_FAULTY for all others; with _USER, _KEY, _KNOWN_HOSTS and _PASSWORD. They are containers with nothing of
+# docker in them. Their root file system is made once for each machine. Needs engine.sh before it.
+# Other ports of them have a sshd with a fault each: 2201 shows another key, 2202 forwards nothing, 2203 knows no key, and 2204 gives
+# no shell and forwards nothing. The user `ops` logs in with a password, and runs sudo without one.
 ssh_image=dockerkit-lab/ssh:1
 ssh_run=
 
@@ -45,16 +48,31 @@ ssh_start() {
     cp "$ssh_run"/ssh_host_ed25519_key* "$ssh_run/etc/ssh/"
     cp -r /etc/apt/sources.list* /etc/apt/apt.conf.d "$ssh_run/etc/apt/" 2>/dev/null
     rm -f "$ssh_run"/etc/apt/sources.list.d/*docker* "$ssh_run"/etc/apt/sources.list.d/*node*
-    boot='for m in /sys /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do mount -o remount,rw,bind $m 2>/dev/null; done; mkdir -p /run/sshd; exec /usr/sbin/sshd -D -e'
-    eval "ssh_docker create --init --name $ssh_name --hostname bare --volume $ssh_name:/var/lib/docker $(ssh_privileges) $ssh_image sh -c '$boot'" >/dev/null || return 1
-    tar -C "$ssh_run" --owner=0 --group=0 --numeric-owner -cf - root etc | ssh_docker cp -q - "$ssh_name:/" || return 1
-    ssh_docker start "$ssh_name" >/dev/null || return 1
-    address=$(ssh_docker inspect -f '{{.NetworkSettings.IPAddress}}' "$ssh_name")
-    echo "$address $(cut -d' ' -f1,2 "$ssh_run/ssh_host_ed25519_key.pub")" >"$ssh_run/known_hosts"
-    export DOCKERKIT_LAB_SSH_HOST=$address DOCKERKIT_LAB_SSH_USER=root DOCKERKIT_LAB_SSH_KEY=$ssh_run/key DOCKERKIT_LAB_SSH_KNOWN_HOSTS=$ssh_run/known_hosts
+    password=$(od -An -N9 -tx1 /dev/urandom | tr -d ' \n')
+    ssh-keygen -q -t ed25519 -N '' -f "$ssh_run/etc/ssh/other_key"
+    mkdir -p "$ssh_run/etc/sudoers.d"
+    echo 'ops ALL=(ALL) NOPASSWD: ALL' >"$ssh_run/etc/sudoers.d/ops"
+    printf '%s\n' 'useradd -m -s /bin/sh ops' "echo 'ops:$password' | chpasswd" 'for fault in "2201 -o HostKey=/etc/ssh/other_key" "2202 -o DisableForwarding=yes" \
+        "2203 -o AuthorizedKeysFile=none -o PasswordAuthentication=no" "2204 -o DisableForwarding=yes -o ForceCommand=/usr/sbin/nologin"; do
+        /usr/sbin/sshd -o PidFile=none -p $fault
+    done' >"$ssh_run/root/faults"
+    boot='for m in /sys /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do mount -o remount,rw,bind $m 2>/dev/null; done; mkdir -p /run/sshd; sh /root/faults; rm /root/faults; exec /usr/sbin/sshd -D -e'
+    for host in bare faulty; do
+        eval "ssh_docker create --init --name $ssh_name-$host --hostname $host --volume $ssh_name-$host:/var/lib/docker $(ssh_privileges) $ssh_image sh -c '$boot'" >/dev/null || return 1
+        tar -C "$ssh_run" --owner=0 --group=0 --numeric-owner -cf - root etc | ssh_docker cp -q - "$ssh_name-$host:/" || return 1
+        ssh_docker start "$ssh_name-$host" >/dev/null || return 1
+        address=$(ssh_docker inspect -f '{{.NetworkSettings.IPAddress}}' "$ssh_name-$host")
+        echo "$address $(cut -d' ' -f1,2 "$ssh_run/ssh_host_ed25519_key.pub")" >>"$ssh_run/known_hosts"
+        [ $host = faulty ] || export DOCKERKIT_LAB_SSH_HOST=$address
+    done
+    export DOCKERKIT_LAB_SSH_FAULTY=$address DOCKERKIT_LAB_SSH_USER=root DOCKERKIT_LAB_SSH_KEY=$ssh_run/key DOCKERKIT_LAB_SSH_KNOWN_HOSTS=$ssh_run/known_hosts
+    export DOCKERKIT_LAB_SSH_PASSWORD=$password
 }
 
 ssh_stop() {
-    [ -z "${ssh_name:-}" ] || { ssh_docker rm -fv "$ssh_name"; ssh_docker volume rm "$ssh_name"; } >/dev/null 2>&1
+    [ -z "${ssh_name:-}" ] || for host in bare faulty; do
+        ssh_docker rm -fv "$ssh_name-$host"
+        ssh_docker volume rm "$ssh_name-$host"
+    done >/dev/null 2>&1
     [ -z "$ssh_run" ] || rm -rf "$ssh_run"
 }

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -80,8 +80,8 @@ class LocalDriver(_Model):
 
 class SshDriver(_Model):
     """A host behind SSH."""
-    __slots__ = ("host", "user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
-    _fields = ("host", "user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
+    __slots__ = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
+    _fields = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _required = ("host", )
     _tag = ("driver", "ssh")
 
@@ -302,9 +302,9 @@ class ServiceSnapshot(_Model):
 
 
 class SshOptions(_Model):
-    """How to log in to a host."""
-    __slots__ = ("user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
-    _fields = ("user", "port", "key", "passphrase", "password", "host_key", "known_hosts", "connect_timeout", )
+    """How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it."""
+    __slots__ = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
+    _fields = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
 
 
 class StackReport(_Model):
@@ -394,10 +394,6 @@ Availability = str
 
 # One of a few texts, which the stubs name.
 ErrorKind = str
-
-
-# One of a few texts, which the stubs name.
-HostKey = str
 
 
 # One of a few texts, which the stubs name.

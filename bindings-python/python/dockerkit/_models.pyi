@@ -5,13 +5,11 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "HostKey", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
 
 ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_exists", "conflict", "unauthorized", "forbidden", "untrusted", "unsupported", "unreachable", "timeout", "canceled", "command_failed", "engine", "not_converged", "unhealthy", "partial", "state_locked", "io", "internal"]
-
-HostKey = Literal["strict", "accept-new"]
 
 LoadPolicy = Literal["trusted", "untrusted"]
 
@@ -420,36 +418,56 @@ class LocalDriver(_Model):
 @final
 class SshDriver(_Model):
     """A host behind SSH."""
-    def __init__(self, host: str, *, user: str | None = None, port: int | None = None, key: str | PathLike[str] | None = None, passphrase: str | None = None, password: str | None = None, host_key: HostKey | None = None, known_hosts: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None) -> None: ...
+    def __init__(self, host: str, *, user: str | None = None, port: int | None = None, identity_files: Iterable[str | PathLike[str]] | None = None, agent: bool | None = None, passphrase: str | None = None, password: str | None = None, host_key: str | None = None, known_hosts: str | PathLike[str] | None = None, jump: str | None = None, config_file: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None, keepalive: float | timedelta | str | None = None) -> None: ...
     @property
     def driver(self) -> Literal["ssh"]: ...
     @property
     def host(self) -> str:
-        """The host's name or address."""
+        """The host's name or address, or its name in the SSH configuration."""
     @property
     def user(self) -> str | None:
-        """The user: root, or one who runs sudo without a password; default: the current one."""
+        """The user; default: the address's, the configuration's, else the current one."""
     @property
     def port(self) -> int | None:
-        """The port; default 22."""
+        """The port; default: the address's, the configuration's, else 22."""
     @property
-    def key(self) -> str | None:
-        """The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`."""
+    def identity_files(self) -> list[str] | None:
+        """Files of private keys, tried in order; default: the configuration's, else `~/.ssh/id_ed25519`, `id_ecdsa` and
+        `id_rsa`, whichever are there. A file that others may read is refused.
+        """
+    @property
+    def agent(self) -> bool | None:
+        """Whether the keys of the agent at `SSH_AUTH_SOCK` are tried, before the files; default: where no files are given here."""
     @property
     def passphrase(self) -> str | None:
-        """What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key."""
+        """What opens a private key that is locked."""
     @property
     def password(self) -> str | None:
-        """The password, which is tried after keys. It is not kept: later calls need a key."""
+        """The password, which is tried after keys."""
     @property
-    def host_key(self) -> HostKey | None:
-        """How the host's key is checked."""
+    def host_key(self) -> str | None:
+        """How the host's key is checked: `strict` (it must be known), `accept-new` (an unknown host's key is added to the
+        known hosts; the default), or the fingerprint that it must have, `SHA256:…`. A key that has changed is always refused.
+        """
     @property
     def known_hosts(self) -> str | None:
-        """The file of known hosts; default `~/.ssh/known_hosts`."""
+        """The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too."""
+    @property
+    def jump(self) -> str | None:
+        """Hosts to go through, as `[user@]host[:port]`, several with commas between; default: the configuration's, else none.
+        Each is logged in to with these same options.
+        """
+    @property
+    def config_file(self) -> str | None:
+        """The SSH configuration; default `~/.ssh/config`. What it says of `HostName`, `User`, `Port`, `IdentityFile` and
+        `ProxyJump` for a host counts.
+        """
     @property
     def connect_timeout(self) -> float | None:
         """How long connecting and logging in may take; default 15 s."""
+    @property
+    def keepalive(self) -> float | None:
+        """How often a session asks whether the host is there; default 15 s. After three times without an answer it is lost."""
 
 @final
 class ExistingDriver(_Model):
@@ -1091,32 +1109,52 @@ class ServiceSnapshot(_Model):
 
 @final
 class SshOptions(_Model):
-    """How to log in to a host."""
-    def __init__(self, *, user: str | None = None, port: int | None = None, key: str | PathLike[str] | None = None, passphrase: str | None = None, password: str | None = None, host_key: HostKey | None = None, known_hosts: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None) -> None: ...
+    """How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it."""
+    def __init__(self, *, user: str | None = None, port: int | None = None, identity_files: Iterable[str | PathLike[str]] | None = None, agent: bool | None = None, passphrase: str | None = None, password: str | None = None, host_key: str | None = None, known_hosts: str | PathLike[str] | None = None, jump: str | None = None, config_file: str | PathLike[str] | None = None, connect_timeout: float | timedelta | str | None = None, keepalive: float | timedelta | str | None = None) -> None: ...
     @property
     def user(self) -> str | None:
-        """The user; default: the address's, else the current one."""
+        """The user; default: the address's, the configuration's, else the current one."""
     @property
     def port(self) -> int | None:
-        """The port; default: the address's, else 22."""
+        """The port; default: the address's, the configuration's, else 22."""
     @property
-    def key(self) -> str | None:
-        """The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`."""
+    def identity_files(self) -> list[str] | None:
+        """Files of private keys, tried in order; default: the configuration's, else `~/.ssh/id_ed25519`, `id_ecdsa` and
+        `id_rsa`, whichever are there. A file that others may read is refused.
+        """
+    @property
+    def agent(self) -> bool | None:
+        """Whether the keys of the agent at `SSH_AUTH_SOCK` are tried, before the files; default: where no files are given here."""
     @property
     def passphrase(self) -> str | None:
-        """What opens the private key, where it is locked."""
+        """What opens a private key that is locked."""
     @property
     def password(self) -> str | None:
         """The password, which is tried after keys."""
     @property
-    def host_key(self) -> HostKey | None:
-        """How the host's key is checked."""
+    def host_key(self) -> str | None:
+        """How the host's key is checked: `strict` (it must be known), `accept-new` (an unknown host's key is added to the
+        known hosts; the default), or the fingerprint that it must have, `SHA256:…`. A key that has changed is always refused.
+        """
     @property
     def known_hosts(self) -> str | None:
         """The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too."""
     @property
+    def jump(self) -> str | None:
+        """Hosts to go through, as `[user@]host[:port]`, several with commas between; default: the configuration's, else none.
+        Each is logged in to with these same options.
+        """
+    @property
+    def config_file(self) -> str | None:
+        """The SSH configuration; default `~/.ssh/config`. What it says of `HostName`, `User`, `Port`, `IdentityFile` and
+        `ProxyJump` for a host counts.
+        """
+    @property
     def connect_timeout(self) -> float | None:
         """How long connecting and logging in may take; default 15 s."""
+    @property
+    def keepalive(self) -> float | None:
+        """How often a session asks whether the host is there; default 15 s. After three times without an answer it is lost."""
 
 @final
 class StackReport(_Model):

@@ -17,6 +17,8 @@ pub(crate) struct Docs {
     methods: HashMap<(String, String), String>,
     /// Fields (`Type`, `field`) and arguments (`Type::method`, `argument`) that are paths.
     paths: HashSet<(String, String)>,
+    /// Structs that take in the fields of another one: its name.
+    takes_in: HashMap<String, String>,
     /// Public methods that give a `Call`, as `Type::method`.
     pub(crate) calls: Vec<(String, String)>,
 }
@@ -54,6 +56,10 @@ impl Docs {
                     let paths = s.fields.iter().filter(|f| is_path(&f.ty));
                     // The one field of a wrapper has no name.
                     self.paths.extend(paths.map(|f| (owner.clone(), f.ident.as_ref().map_or_else(String::new, ToString::to_string))));
+                    let flat = |f: &&syn::Field| f.attrs.iter().any(|a| a.path().is_ident("serde") && a.to_token_stream().to_string().contains("flatten"));
+                    if let Some(inner) = s.fields.iter().find(flat).and_then(|f| type_name(&f.ty)) {
+                        self.takes_in.insert(owner, inner);
+                    }
                 }
                 // `options!` holds a struct as it would be written without it.
                 Item::Macro(call) if call.mac.path.is_ident("options") => {
@@ -104,7 +110,8 @@ impl Docs {
 
     /// Whether a field of a type is a path.
     pub(crate) fn is_path(&self, owner: &str, field: &str) -> bool {
-        self.paths.contains(&(owner.to_owned(), field.to_owned()))
+        let own = self.paths.contains(&(owner.to_owned(), field.to_owned()));
+        own || self.takes_in.get(owner).is_some_and(|inner| self.is_path(inner, field))
     }
 
     /// Whether an argument of a method is a path.

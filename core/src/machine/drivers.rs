@@ -4,12 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use crate::{
-    call::options,
-    secret::Secret,
-    transport::{HostKey, SshOptions},
-    units::{Seconds, Size},
-};
+use crate::{call::options, transport::SshOptions, units::Size};
 
 options! {
     /// Makes a machine on this host: a container that is a node with its own engine.
@@ -30,36 +25,16 @@ options! {
 }
 
 /// Makes a machine of a host that is reached over SSH: a Debian or Ubuntu with nothing on it gets an engine from its own
-/// packages. The engine is reached through the session, and nothing listens on the network.
+/// packages. The engine is reached through the session, and nothing listens on the network. The user must be root, or run
+/// sudo without a password. A passphrase or a password is not kept: later calls need an agent, or another key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SshDriver {
-    /// The host's name or address.
+    /// The host's name or address, or its name in the SSH configuration.
     pub host: String,
-    /// The user: root, or one who runs sudo without a password; default: the current one.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// The port; default 22.
-    #[serde(default)]
-    pub port: Option<u16>,
-    /// The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`.
-    #[serde(default)]
-    pub key: Option<std::path::PathBuf>,
-    /// What opens the private key, where it is locked. It is not kept: later calls need an agent, or another key.
-    #[serde(default, skip_serializing)]
-    pub passphrase: Option<Secret>,
-    /// The password, which is tried after keys. It is not kept: later calls need a key.
-    #[serde(default, skip_serializing)]
-    pub password: Option<Secret>,
-    /// How the host's key is checked.
-    #[serde(default)]
-    pub host_key: HostKey,
-    /// The file of known hosts; default `~/.ssh/known_hosts`.
-    #[serde(default)]
-    pub known_hosts: Option<std::path::PathBuf>,
-    /// How long connecting and logging in may take; default 15 s.
-    #[serde(default)]
-    pub connect_timeout: Option<Seconds>,
+    /// How to log in.
+    #[serde(flatten)]
+    pub login: SshOptions,
 }
 
 impl SshDriver {
@@ -68,19 +43,10 @@ impl SshDriver {
         Self { host: host.into(), ..Self::default() }
     }
 
-    /// How to log in, besides the host.
-    pub(crate) fn options(&self) -> SshOptions {
-        let mut options = SshOptions::default();
-        (options.user, options.port, options.key) = (self.user.clone(), self.port, self.key.clone());
-        (options.passphrase, options.password) = (self.passphrase.clone(), self.password.clone());
-        (options.host_key, options.known_hosts, options.connect_timeout) = (self.host_key.clone(), self.known_hosts.clone(), self.connect_timeout);
-        options
-    }
-
     /// Where its engine is.
     pub(crate) fn url(&self) -> String {
         let socket = crate::transport::DEFAULT_SOCKET.into();
-        crate::transport::Endpoint::Ssh { user: self.user.clone(), host: self.host.clone(), port: self.port, socket }.to_string()
+        crate::transport::Endpoint::Ssh { user: self.login.user.clone(), host: self.host.clone(), port: self.login.port, socket }.to_string()
     }
 }
 
@@ -120,6 +86,15 @@ impl DriverSpec {
             Self::Ssh(_) => "ssh",
             Self::Existing(_) => "existing",
         }
+    }
+
+    /// What may be written down of it: all but secrets.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let mut kept = self.clone();
+        if let Self::Ssh(driver) = &mut kept {
+            (driver.login.passphrase, driver.login.password) = (None, None);
+        }
+        kept
     }
 }
 

@@ -185,7 +185,7 @@ impl Machines {
             DriverSpec::Ssh(d) => Remote { name, driver: d }.url(),
             DriverSpec::Existing(d) => d.url.clone(),
         };
-        let mut record = Record::new(&self.store, name, spec.driver.clone(), spec.engine.clone(), &url);
+        let mut record = Record::new(&self.store, name, spec.driver.without_secrets(), spec.engine.clone(), &url);
         // The record comes first: what is made after it can then always be found and removed.
         self.store.write(KIND, name, &record)?;
         let machine = Machine::of(&self.store, &record);

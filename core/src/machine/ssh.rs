@@ -65,7 +65,7 @@ exit 1
 
 impl Remote<'_> {
     fn host(&self) -> Arc<Host> {
-        Host::new(None, &self.driver.host, None, &self.driver.options())
+        Host::new(None, &self.driver.host, None, &self.driver.login)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -73,7 +73,7 @@ impl Remote<'_> {
     }
 
     pub(crate) async fn engine(&self) -> Result<Engine> {
-        Engine::connect(self.url()).with_options(ConnectOptions { ssh: Some(self.driver.options()), ..ConnectOptions::default() }).await
+        Engine::connect(self.url()).with_options(ConnectOptions { ssh: Some(self.driver.login.clone()), ..ConnectOptions::default() }).await
     }
 
     /// Runs a script with `$SUDO` set to what makes it root.

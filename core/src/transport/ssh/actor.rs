@@ -4,7 +4,6 @@
 use std::{
     collections::VecDeque,
     io::{Read, Write},
-    net::TcpStream,
     pin::Pin,
     sync::{
         Arc,
@@ -18,15 +17,16 @@ use ssh2::{BlockDirections, Channel, ErrorCode};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf},
     sync::{mpsc, oneshot},
-    time::Sleep,
+    time::{Instant, Sleep},
 };
 
+use super::socket::{Plain, Socket};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much one direction of a channel may hold.
 const BUFFER: usize = 128 << 10;
-/// How often a session says that it is there.
-const ALIVE: Duration = Duration::from_secs(15);
+/// So many questions whether the host is there may be without an answer.
+const SILENT: u32 = 3;
 
 /// A logged-in session. It ends with the last clone and the last channel.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub(super) struct Session {
 enum Target {
     Socket(String),
     Command(String),
+    /// A port of a host that this one can reach.
+    Port(String, u16),
 }
 
 #[derive(Debug)]
@@ -88,12 +90,12 @@ fn lost(why: impl std::fmt::Display) -> Error {
 }
 
 impl Session {
-    /// Hands a session over to a task of its own.
-    pub(super) fn start(session: ssh2::Session, stream: TcpStream) -> Result<Self> {
+    /// Hands a session over to a task of its own, which asks every `alive` whether the host is there.
+    pub(super) fn start(session: ssh2::Session, stream: Plain, alive: Duration) -> Result<Self> {
         session.set_blocking(false);
-        session.set_keepalive(true, u32::try_from(ALIVE.as_secs()).unwrap_or(15));
-        stream.set_nonblocking(true).map_err(lost)?;
-        let socket = tokio::net::TcpStream::from_std(stream).map_err(lost)?;
+        session.set_keepalive(true, u32::try_from(alive.as_secs()).unwrap_or(u32::MAX).max(1));
+        let socket = Socket::new(stream).map_err(lost)?;
+        let every = alive.max(Duration::from_secs(1));
         let (orders, receiver) = mpsc::unbounded_channel();
         let alive = Arc::new(AtomicBool::new(true));
         let actor = Actor {
@@ -106,7 +108,9 @@ impl Session {
             closing: VecDeque::new(),
             stuck: None,
             next: 0,
-            tick: Box::pin(tokio::time::sleep(ALIVE)),
+            tick: Box::pin(tokio::time::sleep(every)),
+            every,
+            heard: Instant::now(),
             over: false,
             alive: alive.clone(),
         };
@@ -127,6 +131,11 @@ impl Session {
     /// A stream to a Unix socket on the host.
     pub(super) async fn socket(&self, path: &str) -> Result<Pipe> {
         Ok(self.open(Target::Socket(path.to_owned())).await?.io)
+    }
+
+    /// A stream to a port of a host that this one can reach.
+    pub(super) async fn port(&self, host: &str, port: u16) -> Result<Pipe> {
+        Ok(self.open(Target::Port(host.to_owned(), port)).await?.io)
     }
 
     /// A stream to the standard input and output of a command.
@@ -189,7 +198,7 @@ struct Live {
     from_host: Pending,
     from_errors: Pending,
     /// Ends when the client drops its end.
-    held: oneshot::Receiver<()>,
+    held: Option<oneshot::Receiver<()>>,
     dropped: bool,
 }
 
@@ -210,7 +219,7 @@ enum Stuck {
 
 struct Actor {
     session: ssh2::Session,
-    socket: Arc<tokio::net::TcpStream>,
+    socket: Arc<Socket>,
     orders: mpsc::UnboundedReceiver<Order>,
     waiting: VecDeque<Order>,
     /// What is being opened; a command's channel is there before its command runs.
@@ -220,6 +229,9 @@ struct Actor {
     stuck: Option<Stuck>,
     next: u64,
     tick: Pin<Box<Sleep>>,
+    every: Duration,
+    /// When the host last sent anything.
+    heard: Instant,
     over: bool,
     alive: Arc<AtomicBool>,
 }
@@ -260,6 +272,7 @@ impl Future for Actor {
             let spent = || std::io::Error::from(std::io::ErrorKind::WouldBlock);
             // The readiness is taken before the work and given up after it: what comes meanwhile is not lost.
             if readable {
+                me.heard = Instant::now();
                 socket
                     .try_io(Interest::READABLE, || {
                         result = me.work(cx);
@@ -304,7 +317,10 @@ impl Actor {
             {
                 return Err(lost(e.message()));
             }
-            self.tick.as_mut().reset(tokio::time::Instant::now() + ALIVE);
+            if self.heard.elapsed() > self.every * SILENT {
+                return Err(lost("the host does not answer any more"));
+            }
+            self.tick.as_mut().reset(Instant::now() + self.every);
         }
         loop {
             let mut progress = false;
@@ -349,6 +365,7 @@ impl Actor {
         };
         let result = match (&order.target, channel) {
             (Target::Socket(path), _) => self.session.channel_direct_streamlocal(path, None).map(|c| (c, false)),
+            (Target::Port(host, port), _) => self.session.channel_direct_tcpip(host, *port, None).map(|c| (c, false)),
             (Target::Command(_), None) => self.session.channel_session().map(|c| (c, true)),
             (Target::Command(command), Some(mut channel)) => match channel.exec(command) {
                 Ok(()) => Ok((channel, false)),
@@ -375,12 +392,14 @@ impl Actor {
             }
             Err(e) if is_fatal(e.code()) => Err(lost(e.message())),
             Err(e) => {
-                let what = match &order.target {
-                    Target::Socket(path) => format!("its socket {path}"),
-                    Target::Command(_) => "a command".to_owned(),
+                let (what, hint) = match &order.target {
+                    Target::Socket(path) => {
+                        (format!("its socket {path}"), "check that the engine runs there, and that the user may use its socket (group docker)")
+                    }
+                    Target::Command(_) => ("a command".to_owned(), "check that the user has a shell there"),
+                    Target::Port(host, port) => (format!("a way to {host}:{port}"), "check that it can be reached from there, and that sshd forwards"),
                 };
-                let refused = Error::new(ErrorKind::Unreachable, format!("the host did not open {what}: {}", e.message()))
-                    .hint("check that the engine runs there, and that the user may use its socket (group docker)");
+                let refused = Error::new(ErrorKind::Unreachable, format!("the host did not open {what}: {}", e.message())).hint(hint);
                 order.opened.send(Err(refused)).ok();
                 Ok(Step::Done)
             }
@@ -403,7 +422,7 @@ impl Actor {
             to_host: Pending::default(),
             from_host: Pending::default(),
             from_errors: Pending::default(),
-            held,
+            held: Some(held),
             dropped: false,
         });
         // Where nobody waits any more, the client's end is dropped here, and the channel is closed next.
@@ -435,9 +454,13 @@ impl Actor {
     /// Moves data of one channel, in all directions.
     fn pump(&mut self, id: u64, cx: &mut Context<'_>) -> Result<Step> {
         let Some(live) = self.channels.iter_mut().find(|c| c.id == id) else { return Ok(Step::Wait) };
-        if Pin::new(&mut live.held).poll(cx).is_ready() && !live.is_command {
-            live.dropped = true;
-            return Ok(Step::Done);
+        if live.held.as_mut().is_some_and(|held| Pin::new(held).poll(cx).is_ready()) {
+            live.held = None;
+            // A command that nobody listens to any more runs to its end.
+            if !live.is_command {
+                live.dropped = true;
+                return Ok(Step::Done);
+            }
         }
         let mut came = live.take_from_client(cx);
         came |= live.give_to_client(cx);

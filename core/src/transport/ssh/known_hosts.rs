@@ -23,9 +23,19 @@ pub(super) struct Files<'a> {
     pub(super) system: &'a Path,
 }
 
+/// A host, and how its key is checked.
+pub(super) struct Place<'a> {
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) rule: &'a HostKey,
+}
+
 /// Whether the key that the host showed is known.
-pub(super) fn check(session: &Session, files: &Files<'_>, host: &str, port: u16) -> Result<Known> {
+pub(super) fn check(session: &Session, files: &Files<'_>, place: &Place<'_>) -> Result<Known> {
     let (key, _) = session.host_key().ok_or_else(|| Error::new(ErrorKind::Untrusted, "the host showed no key"))?;
+    if let HostKey::Pinned(wanted) = place.rule {
+        return Ok(if fingerprint(session) == *wanted { Known::Yes } else { Known::Changed });
+    }
     let mut known = session.known_hosts().map_err(|e| Error::internal(e.to_string()))?;
     for file in [files.own, files.system] {
         if file.is_file() {
@@ -37,7 +47,7 @@ pub(super) fn check(session: &Session, files: &Files<'_>, host: &str, port: u16)
         }
     }
     // With the port, names are looked up in brackets; without, as they are. A host at the usual port is written without.
-    let result = if port == 22 { known.check(host, key) } else { known.check_port(host, port, key) };
+    let result = if place.port == 22 { known.check(place.host, key) } else { known.check_port(place.host, place.port, key) };
     Ok(match result {
         CheckResult::Match => Known::Yes,
         CheckResult::Mismatch => Known::Changed,
@@ -45,31 +55,43 @@ pub(super) fn check(session: &Session, files: &Files<'_>, host: &str, port: u16)
     })
 }
 
-/// Acts on a key that is not known: takes it in, or refuses.
-pub(super) fn meet(session: &Session, files: &Files<'_>, host: &str, port: u16, rule: &HostKey) -> Result<()> {
-    let place = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-    if *rule == HostKey::Strict {
-        return Err(Error::new(ErrorKind::Untrusted, format!("the key of {place} is not known"))
-            .hint("add it to the known hosts, or let new keys be accepted with host_key=\"accept-new\"")
-            .with("fingerprint", fingerprint(session)));
+impl Place<'_> {
+    /// As it stands in a file of known hosts.
+    fn name(&self) -> String {
+        if self.port == 22 { self.host.to_owned() } else { format!("[{}]:{}", self.host, self.port) }
     }
-    let key = session.host_key().map(|(key, _)| key).unwrap_or_default();
-    let name = kind(key).ok_or_else(|| Error::new(ErrorKind::Untrusted, "the host showed a key that cannot be read"))?;
-    let line = format!("{place} {name} {}\n", base64::engine::general_purpose::STANDARD.encode(key));
-    let io = |e| Error::file(files.own, e);
-    if let Some(folder) = files.own.parent() {
-        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(folder).map_err(io)?;
-    }
-    // One write at the end of the file: lines of others stay whole.
-    let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(files.own).map_err(io)?;
-    file.write_all(line.as_bytes()).map_err(io)
-}
 
-pub(super) fn changed(session: &Session, files: &Files<'_>, host: &str, port: u16) -> Error {
-    let place = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
-    Error::new(ErrorKind::Untrusted, format!("the key of {place} is not the one that is known: it was made anew, or someone is between"))
-        .hint(format!("when you know why, remove the old key: ssh-keygen -R '{place}' -f {}", files.own.display()))
-        .with("fingerprint", fingerprint(session))
+    /// Acts on a key that is not known: takes it in, or refuses.
+    pub(super) fn meet(&self, session: &Session, files: &Files<'_>) -> Result<()> {
+        let place = self.name();
+        if *self.rule == HostKey::Strict {
+            return Err(Error::new(ErrorKind::Untrusted, format!("the key of {place} is not known"))
+                .hint("add it to the known hosts, give its fingerprint as host_key, or let new keys be accepted with host_key=\"accept-new\"")
+                .with("fingerprint", fingerprint(session)));
+        }
+        let key = session.host_key().map(|(key, _)| key).unwrap_or_default();
+        let name = kind(key).ok_or_else(|| Error::new(ErrorKind::Untrusted, "the host showed a key that cannot be read"))?;
+        let line = format!("{place} {name} {}\n", base64::engine::general_purpose::STANDARD.encode(key));
+        let io = |e| Error::file(files.own, e);
+        if let Some(folder) = files.own.parent() {
+            std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(folder).map_err(io)?;
+        }
+        // One write at the end of the file: lines of others stay whole.
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(files.own).map_err(io)?;
+        file.write_all(line.as_bytes()).map_err(io)
+    }
+
+    /// Says that the key is not the one that it should be.
+    pub(super) fn changed(&self, session: &Session, files: &Files<'_>) -> Error {
+        let place = self.name();
+        let hint = match self.rule {
+            HostKey::Pinned(_) => "when you know why, give the new fingerprint as host_key".to_owned(),
+            _ => format!("when you know why, remove the old key: ssh-keygen -R '{place}' -f {}", files.own.display()),
+        };
+        Error::new(ErrorKind::Untrusted, format!("the key of {place} is not the one that is known: it was made anew, or someone is between"))
+            .hint(hint)
+            .with("fingerprint", fingerprint(session))
+    }
 }
 
 /// The key's SHA-256, as ssh-keygen shows it.

@@ -6,9 +6,11 @@
 mod actor;
 mod known_hosts;
 mod login;
+mod options;
+mod route;
+mod socket;
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,50 +18,15 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use self::actor::Session;
+pub use self::options::{HostKey, SshOptions};
 use super::{Connector, Endpoint, Io};
 use crate::{
-    call::{BoxFuture, fork_epoch, options},
+    call::{BoxFuture, fork_epoch},
     error::{Error, Result},
-    secret::Secret,
-    units::Seconds,
 };
-
-/// How the key of a host is checked. There is no way to switch the check off, and a changed key is always refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostKey {
-    /// The key must be known.
-    Strict,
-    /// An unknown host's key is added to the known hosts.
-    #[default]
-    AcceptNew,
-}
-
-options! {
-    /// How to log in to a host.
-    pub struct SshOptions {
-        /// The user; default: the address's, else the current one.
-        pub user: Option<String>,
-        /// The port; default: the address's, else 22.
-        pub port: Option<u16>,
-        /// The file of the private key; default: the agent's keys, then `~/.ssh/id_ed25519`, `id_ecdsa` and `id_rsa`.
-        pub key: Option<PathBuf>,
-        /// What opens the private key, where it is locked.
-        pub passphrase: Option<Secret>,
-        /// The password, which is tried after keys.
-        pub password: Option<Secret>,
-        /// How the host's key is checked.
-        pub host_key: HostKey,
-        /// The file of known hosts; default `~/.ssh/known_hosts`. The system's own file is read too.
-        pub known_hosts: Option<PathBuf>,
-        /// How long connecting and logging in may take; default 15 s.
-        pub connect_timeout: Option<Seconds>,
-    }
-}
 
 /// A host that is logged in to when it is first needed, and again when the session was lost.
 #[derive(Debug)]
