@@ -1,10 +1,11 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup demo test check gen bench clean
+.PHONY: help setup demo test check audit gen bench clean
 
 help:
 	@echo "make demo    set up what is missing and run the main job"
 	@echo "make test    set up what is missing and run all tests"
 	@echo "make check   format, lints, types, generated files"
+	@echo "make audit   licences, sources and doubled crates, by cargo-deny, which it installs"
 	@echo "make gen     write the generated files anew"
 	@echo "make bench   measure, beside the peers"
 	@echo "make clean   remove what was built"
@@ -20,6 +21,11 @@ test: setup
 
 check: setup
 	@tests/check
+
+audit:
+	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny
+	@cargo deny check bans licenses sources
+	@echo "advisories were not asked for: they need a database from the network"
 
 gen:
 	cargo run -q -p dockerkit-codegen

@@ -1,6 +1,8 @@
 //! How the house is built: which module may use which, and how long a file may be.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files fails")]
 
+mod lab;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -71,6 +73,29 @@ fn imports_go_one_way() {
             if rules.contains_key(name.as_str()) && name != module && !allowed.contains(&name.as_str()) {
                 wrong.push(format!("{} uses {name}", inner.display()));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a dependency may be licensed under; `deny.toml` says the same.
+const LICENCES: [&str; 9] =
+    ["MPL-2.0", "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib", "CDLA-Permissive-2.0"];
+
+#[test]
+fn dependencies_have_a_licence_that_is_allowed_and_come_from_the_registry() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let args = ["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest.to_str().unwrap()];
+    let all: serde_json::Value = serde_json::from_str(&lab::output(env!("CARGO"), &args, &[])).unwrap();
+    let mut wrong = Vec::new();
+    for package in all["packages"].as_array().unwrap() {
+        let text = |name: &str| package[name].as_str().unwrap_or_default();
+        let Some(source) = package["source"].as_str() else { continue };
+        // One of those with OR between them is enough; of those with AND, each must be allowed.
+        let licence = text("license").replace('/', " OR ").replace(['(', ')'], "");
+        let one = licence.split(" OR ").any(|part| part.split(" AND ").all(|l| LICENCES.contains(&l.trim())));
+        if !one || !source.starts_with("registry+") {
+            wrong.push(format!("{} {}: {licence}, {source}", text("name"), text("version")));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -51,6 +51,11 @@ test('a wrong endpoint', async () => {
   await assert.rejects(dk.Engine.connect('nonsense'), { code: 'invalid_input', message: /is not an endpoint/ })
 })
 
+test('an engine that is too old', async (t) => {
+  const old = await slowEngine(t, '1.40')
+  await assert.rejects(dk.Engine.connect(old.endpoint), { code: 'unsupported', message: /1\.40/, hint: /./ })
+})
+
 test('an unknown context names the known ones', async (t) => {
   process.env.DOCKER_CONFIG = folder(t)
   t.after(() => delete process.env.DOCKER_CONFIG)

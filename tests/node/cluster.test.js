@@ -2,6 +2,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
 const { Cluster, Engine, Machines, Project, Stack, errors } = require('dockerkit')
@@ -74,14 +75,60 @@ test('a cluster, a stack, and what goes wrong', async (t) => {
   })
 })
 
-test('a bare host behind SSH', async (t) => {
-  const [host, user, key, knownHosts] = ['HOST', 'USER', 'KEY', 'KNOWN_HOSTS'].map((part) => lab(t, `DOCKERKIT_LAB_SSH_${part}`))
-  if (!host || !user || !key || !knownHosts) return
-  const machine = await new Machines(path.join(folder(t), 'machine')).create('bare', { driver: 'ssh', host, user, key, knownHosts })
+test('a host behind SSH', async (t) => {
+  const [host, user, key, knownHosts] = ['FAULTY', 'USER', 'KEY', 'KNOWN_HOSTS'].map((part) => lab(t, `DOCKERKIT_LAB_SSH_${part}`))
+  const [endpoint, image] = [lab(t, 'DOCKERKIT_LAB_ENGINE'), lab(t, 'DOCKERKIT_LAB_IMAGE')]
+  if (!host || !user || !key || !knownHosts || !endpoint || !image) return
+  const login = { user, identityFiles: [key], knownHosts }
+  const machine = await new Machines(path.join(folder(t), 'machine')).create('host', { driver: 'ssh', host, ...login })
   const engine = await machine.engine()
   assert.ok((await engine.version()).version)
-  assert.equal((await machine.ssh('echo here')).stdout.toString(), 'here\n')
+  /** @type {Buffer[]} */ const archive = []
+  for await (const part of await (await Engine.connect(endpoint)).images.save([image])) archive.push(part)
+  await engine.images.load({ data: Buffer.concat(archive) })
+  const container = await engine.containers.run(image, ['sh', '-c', 'while true; do echo tick; sleep 0.1; done'])
+  for await (const chunk of await container.logs({ follow: true })) {
+    assert.match(chunk.data.toString(), /^tick/)
+    break
+  }
+  const session = await container.execSession(['sh'], { tty: true })
+  await session.resize(100, 40)
+  await session.write(Buffer.from('stty size; exit 7\n'))
+  let shown = ''
+  for (let chunk = await session.read(); chunk; chunk = await session.read()) shown += chunk.data.toString()
+  assert.match(shown, /40 100/)
+  assert.equal(await session.wait(), 7)
+  await container.remove({ force: true })
+  assert.equal((await machine.ssh('hostname')).stdout.toString(), 'faulty\n')
   await machine.remove()
-  const strange = path.join(folder(t), 'known_hosts')
-  await assert.rejects(Engine.connect(`ssh://${host}`, { ssh: { user, key, knownHosts: strange, hostKey: 'strict' } }), errors.UntrustedError)
+
+  const [strange, changed] = [path.join(folder(t), 'strange'), path.join(folder(t), 'changed')]
+  const line = fs
+    .readFileSync(knownHosts, 'utf8')
+    .split('\n')
+    .find((l) => l.startsWith(`${host} `))
+  fs.writeFileSync(changed, `${line?.replace(host, `[${host}]:2201`)}\n`)
+  await assert.rejects(Engine.connect(`ssh://${host}`, { ssh: { ...login, knownHosts: strange, hostKey: 'strict' } }), errors.UntrustedError)
+  await assert.rejects(Engine.connect(`ssh://${host}:2201`, { ssh: { ...login, knownHosts: changed } }), { code: 'untrusted', hint: /ssh-keygen -R/ })
+})
+
+test('a node that dies in the middle of an up', async (t) => {
+  const [endpoint, image] = [lab(t, 'DOCKERKIT_LAB_ENGINE'), lab(t, 'DOCKERKIT_LAB_IMAGE')]
+  if (endpoint === '' || image === '') return
+  const cluster = await Cluster.local(name(), { nodes: 3, endpoint, path: path.join(folder(t), 'machine') })
+  t.after(() => cluster.destroy())
+  await cluster.pushImage(image, { source: await Engine.connect(endpoint) })
+  const stack = await cluster.stack(await Project.parse(text(image)))
+  const { leader } = await cluster.health()
+  const victim = [...cluster.machines].reverse().find((m) => m.name !== leader)
+  assert.ok(victim)
+  const killed = new Promise((resolve, reject) => setTimeout(() => victim.kill().then(resolve, reject), 900))
+  await stack.up({ wait: true, timeoutMs: 90000 }).catch((error) => {
+    assert.ok(['unreachable', 'timeout', 'unhealthy'].includes(error.code) && error.hint, error)
+  })
+  await killed
+  await stack.up({ wait: true })
+  assert.equal((await stack.plan()).isEmpty, true)
+  const running = (await stack.ps()).filter((task) => task.state === 'running' && task.node !== victim.name).map((task) => task.service)
+  assert.deepEqual([...new Set(running)].sort(), ['duo_api', 'duo_web'])
 })

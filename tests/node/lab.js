@@ -34,14 +34,13 @@ function folder(t) {
   return made
 }
 
-const VERSION = JSON.stringify({ Version: '99.0', ApiVersion: '1.43', MinAPIVersion: '1.24', Os: 'linux', Arch: 'amd64' })
-
 /**
  * An engine that knows its version, and never answers anything else. `waiting` and `gone` are settled when a request
  * has come and when its client went away.
  * @param {import('node:test').TestContext} t
+ * @param {string} api
  */
-async function slowEngine(t) {
+async function slowEngine(t, api = '1.43') {
   const socket = path.join(folder(t), 'slow.sock')
   /** @type {() => void} */ let came = () => {}
   /** @type {() => void} */ let went = () => {}
@@ -50,8 +49,8 @@ async function slowEngine(t) {
   const server = http.createServer((request, response) => {
     const target = (request.url ?? '').split('?')[0] ?? ''
     if (target.endsWith('/version') || target.endsWith('/_ping')) {
-      response.writeHead(200, { 'Api-Version': '1.43', OSType: 'linux', 'Content-Type': 'application/json' })
-      response.end(VERSION)
+      response.writeHead(200, { 'Api-Version': api, OSType: 'linux', 'Content-Type': 'application/json' })
+      response.end(JSON.stringify({ Version: '99.0', ApiVersion: api, MinAPIVersion: '1.24', Os: 'linux', Arch: 'amd64' }))
       return
     }
     came()

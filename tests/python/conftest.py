@@ -8,6 +8,7 @@ import socketserver
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -54,13 +55,14 @@ class Handler(BaseHTTPRequestHandler):
     """Answers the version and ping; anything else gets no answer until the client goes away."""
 
     protocol_version = "HTTP/1.1"
+    api_version = "1.43"
 
     def do_GET(self) -> None:
         path = self.path.split("?", maxsplit=1)[0]
         if path.endswith(("/version", "/_ping")):
-            body = json.dumps({"Version": "99.0", "ApiVersion": "1.43", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}).encode()
+            body = json.dumps({"Version": "99.0", "ApiVersion": self.api_version, "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}).encode()
             self.send_response(200)
-            self.send_header("Api-Version", "1.43")
+            self.send_header("Api-Version", self.api_version)
             self.send_header("OSType", "linux")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -89,24 +91,43 @@ class SlowServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     daemon_threads = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, handler: type[Handler] = Handler) -> None:
         self.path = path
         self.waiting = threading.Semaphore(0)
         self.gone = threading.Semaphore(0)
-        super().__init__(path, Handler)
+        super().__init__(path, handler)
 
     @property
     def endpoint(self) -> str:
         return f"unix://{self.path}"
 
 
-@pytest.fixture
-def slow(tmp_path: Path) -> Iterator[SlowServer]:
-    """An engine that never finishes its answers."""
-    server = SlowServer(str(tmp_path / "slow.sock"))
+@contextmanager
+def served(server: SlowServer) -> Iterator[SlowServer]:
+    """Runs an engine that is a stand-in."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[SlowServer]:
+    """An engine that never finishes its answers."""
+    with served(SlowServer(str(tmp_path / "slow.sock"))) as server:
+        yield server
+
+
+class OldHandler(Handler):
+    """Speaks the API of Docker 19.03."""
+
+    api_version = "1.40"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[SlowServer]:
+    """An engine that is too old."""
+    with served(SlowServer(str(tmp_path / "old.sock"), OldHandler)) as server:
+        yield server

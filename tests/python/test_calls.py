@@ -67,6 +67,12 @@ def test_wrong_endpoint() -> None:
         dk.Engine.connect("nonsense")
 
 
+def test_an_engine_that_is_too_old(old: SlowServer) -> None:
+    with pytest.raises(dk.errors.Unsupported, match=r"1\.40") as caught:
+        dk.Engine.connect(old.endpoint)
+    assert caught.value.hint
+
+
 def test_unknown_context_names_known_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(dk.errors.NotFound) as caught:

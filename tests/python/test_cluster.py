@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dockerkit as dk
 import pytest
@@ -150,21 +153,85 @@ def test_machines(cluster: dk.Cluster, place: str) -> None:
     assert len(machines.list()) == 2
 
 
-def test_ssh(tmp_path: Path, image: str) -> None:
-    driver = dk.SshDriver(
-        lab("DOCKERKIT_LAB_SSH_HOST"),
-        user=lab("DOCKERKIT_LAB_SSH_USER"),
-        key=lab("DOCKERKIT_LAB_SSH_KEY"),
-        known_hosts=lab("DOCKERKIT_LAB_SSH_KNOWN_HOSTS"),
-    )
-    machine = dk.Machines(str(tmp_path / "machine")).create("bare", driver)
+@pytest.fixture
+def login() -> dict[str, Any]:
+    """How to log in to the lab's hosts."""
+    return {"user": lab("DOCKERKIT_LAB_SSH_USER"), "identity_files": [lab("DOCKERKIT_LAB_SSH_KEY")], "known_hosts": lab("DOCKERKIT_LAB_SSH_KNOWN_HOSTS")}
+
+
+def test_a_host_behind_ssh(tmp_path: Path, image: str, login: dict[str, Any]) -> None:
+    machine = dk.Machines(str(tmp_path / "machine")).create("host", dk.SshDriver(lab("DOCKERKIT_LAB_SSH_FAULTY"), **login))
     engine = machine.engine()
     assert engine.version().version
     archive = b"".join(dk.Engine.connect(lab("DOCKERKIT_LAB_ENGINE")).images.save([image]))
     engine.images.load(data=archive)
     assert engine.containers.run_output(image, ["echo", "over ssh"]).stdout == b"over ssh\n"
+    container = engine.containers.run(image, ["sh", "-c", "while true; do echo tick; sleep 0.1; done"])
+    with container.logs(follow=True) as logs:
+        assert next(iter(logs)).data.startswith(b"tick")
+    session = container.exec_session(["sh"], tty=True)
+    session.resize(100, 40)
+    session.write(b"stty size; exit 7\n")
+    shown = b""
+    while chunk := session.read():
+        shown += chunk.data
+    assert b"40 100" in shown
+    assert session.wait() == 7
+    container.remove(force=True)
+    assert machine.ssh(["hostname"]).stdout == b"faulty\n"
     machine.remove()
-    strange = tmp_path / "known_hosts"
+
+
+def test_a_host_is_known_by_its_key(tmp_path: Path, login: dict[str, Any]) -> None:
+    host = lab("DOCKERKIT_LAB_SSH_FAULTY")
+    line = next(line for line in Path(login["known_hosts"]).read_text().splitlines() if line.startswith(host + " "))
+    strange, changed = tmp_path / "strange", tmp_path / "changed"
     strange.write_text("")
-    with pytest.raises(dk.errors.Untrusted):
-        dk.Engine.connect(f"ssh://{driver.host}", ssh=dk.SshOptions(user="root", known_hosts=str(strange), host_key="strict"))
+    changed.write_text(line.replace(host, f"[{host}]:2201", 1) + "\n")
+    with pytest.raises(dk.errors.Untrusted, match="not known"):
+        dk.Engine.connect(f"ssh://{host}", ssh=dk.SshOptions(**login | {"known_hosts": strange, "host_key": "strict"}))
+    with pytest.raises(dk.errors.Untrusted, match="ssh-keygen -R"):
+        dk.Engine.connect(f"ssh://{host}:2201", ssh=dk.SshOptions(**login | {"known_hosts": changed}))
+    with pytest.raises(dk.errors.InvalidInput, match="host key"):
+        dk.Engine.connect(f"ssh://{host}", ssh=dk.SshOptions(host_key="off"))
+    with pytest.raises(dk.errors.InvalidInput, match="identity_files"):
+        dk.Engine.connect(f"ssh://{host}", ssh=dk.SshOptions(identity_files="key"))
+
+
+def test_the_agent_lets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: dict[str, Any]) -> None:
+    socket = str(tmp_path / "agent")
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        while not Path(socket).exists():
+            time.sleep(0.02)
+        monkeypatch.setenv("SSH_AUTH_SOCK", socket)
+        subprocess.run(["ssh-add", "-q", login.pop("identity_files")[0]], check=True)
+        machine = dk.Machines(str(tmp_path / "machine")).create("host", dk.SshDriver(lab("DOCKERKIT_LAB_SSH_FAULTY"), **login))
+        assert machine.ssh("true").exit_code == 0
+        with pytest.raises(dk.errors.Unauthorized):
+            dk.Engine.connect(machine.url, ssh=dk.SshOptions(**login, agent=False))
+        machine.remove()
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+def test_a_node_that_dies_in_the_middle_of_an_up(tmp_path: Path, image: str) -> None:
+    endpoint, place = lab("DOCKERKIT_LAB_ENGINE"), str(tmp_path / "machine")
+    cluster = dk.Cluster.local(f"dkpyd{os.getpid()}", nodes=3, endpoint=endpoint, path=place)
+    try:
+        cluster.push_image(image, source=dk.Engine.connect(endpoint))
+        stack = stack_of(cluster, image)
+        leader = cluster.health().leader
+        victim = next(m for m in reversed(cluster.machines) if m.name != leader)
+        timer = threading.Timer(0.9, victim.kill)
+        timer.start()
+        with suppress(dk.errors.Unreachable, dk.errors.Timeout, dk.errors.Unhealthy):
+            stack.up(wait=True, timeout=90)
+        timer.join()
+        stack.up(wait=True)
+        assert stack.plan().is_empty
+        assert {t.service for t in stack.ps() if t.state == "running" and t.node != victim.name} == {"duo_web", "duo_api"}
+    finally:
+        cluster.destroy()
+    assert not Path(place).exists()

@@ -111,16 +111,11 @@ impl Args {
     }
 }
 
-/// The name of the option that cannot be read, found by reading each alone.
+/// The path of what cannot be read, as a caller writes it. It is looked for only when something is wrong.
 fn wrong_option<O: DeserializeOwned>(all: &Value) -> Option<String> {
-    let all = all.as_object()?;
-    let alone = |name: &String, value: &Value| O::deserialize(&Value::Object(Map::from_iter([(name.clone(), value.clone())]))).err();
-    let missing = O::deserialize(&Value::Object(Map::new())).is_err();
-    // Where something is missing, every option fails alone, and no one of them is to blame.
-    if missing {
-        return None;
-    }
-    all.iter().find(|(name, value)| alone(name, value).is_some()).map(|(name, _)| super::option_name(name))
+    let path = serde_path_to_error::deserialize::<_, O>(all).err()?.path().to_string();
+    let named = path != "." && !path.starts_with('?');
+    named.then(|| path.split('.').map(super::option_name).collect::<Vec<_>>().join("."))
 }
 
 fn run<O: Value_, T: Result_>(call: Call<O, T>, args: Args, names: &[&'static str]) -> Result<BoxFuture<Result<Reply>>> {
