@@ -36,7 +36,7 @@ test('an optional argument may be left out before the options', async (t) => {
 })
 
 test('an unreachable engine', async (t) => {
-  const missing = `unix://${folder(t)}/none.sock`
+  const missing = `unix://${folder()}/none.sock`
   const error = await dk.Engine.connect(missing).catch((e) => e)
   assert.ok(error instanceof dk.DockerkitError)
   assert.ok(error instanceof Error)
@@ -57,7 +57,7 @@ test('an engine that is too old', async (t) => {
 })
 
 test('an unknown context names the known ones', async (t) => {
-  process.env.DOCKER_CONFIG = folder(t)
+  process.env.DOCKER_CONFIG = folder()
   t.after(() => delete process.env.DOCKER_CONFIG)
   const error = await dk.Engine.connect({ context: 'prod' }).catch((e) => e)
   assert.equal(error.code, 'not_found')
@@ -110,7 +110,7 @@ test('a wrong type names the option', async (t) => {
 
 test('a missing file', async (t) => {
   const engine = await dk.Engine.connect((await slowEngine(t)).endpoint)
-  await assert.rejects(engine.images.build(path.join(folder(t), 'none'), { tags: ['x'] }), { code: 'not_found', message: /none/ })
+  await assert.rejects(engine.images.build(path.join(folder(), 'none'), { tags: ['x'] }), { code: 'not_found', message: /none/ })
 })
 
 test('a deadline', async (t) => {

@@ -20,12 +20,15 @@ configs: {note: {content: one}}
 test('a cluster, a stack, and what goes wrong', async (t) => {
   const [endpoint, image] = [lab(t, 'DOCKERKIT_LAB_ENGINE'), lab(t, 'DOCKERKIT_LAB_IMAGE')]
   if (endpoint === '' || image === '') return
-  const store = path.join(folder(t), 'machine')
+  const store = path.join(folder(), 'machine')
   const options = { nodes: 2, endpoint, path: store }
   /** @type {Set<string>} */ const hosts = new Set()
   const title = name()
   const cluster = await Cluster.local(title, { ...options, onEvent: (event) => hosts.add(event.host) })
-  t.after(() => cluster.destroy())
+  t.after(async () => {
+    await cluster.destroy()
+    assert.equal(fs.existsSync(store), false)
+  })
   assert.deepEqual([...hosts].sort(), cluster.machines.map((m) => m.name).sort())
   await cluster.pushImage(image, { source: await Engine.connect(endpoint) })
 
@@ -80,7 +83,7 @@ test('a host behind SSH', async (t) => {
   const [endpoint, image] = [lab(t, 'DOCKERKIT_LAB_ENGINE'), lab(t, 'DOCKERKIT_LAB_IMAGE')]
   if (!host || !user || !key || !knownHosts || !endpoint || !image) return
   const login = { user, identityFiles: [key], knownHosts }
-  const machine = await new Machines(path.join(folder(t), 'machine')).create('host', { driver: 'ssh', host, ...login })
+  const machine = await new Machines(path.join(folder(), 'machine')).create('host', { driver: 'ssh', host, ...login })
   const engine = await machine.engine()
   assert.ok((await engine.version()).version)
   /** @type {Buffer[]} */ const archive = []
@@ -102,7 +105,7 @@ test('a host behind SSH', async (t) => {
   assert.equal((await machine.ssh('hostname')).stdout.toString(), 'faulty\n')
   await machine.remove()
 
-  const [strange, changed] = [path.join(folder(t), 'strange'), path.join(folder(t), 'changed')]
+  const [strange, changed] = [path.join(folder(), 'strange'), path.join(folder(), 'changed')]
   const line = fs
     .readFileSync(knownHosts, 'utf8')
     .split('\n')
@@ -115,7 +118,7 @@ test('a host behind SSH', async (t) => {
 test('a node that dies in the middle of an up', async (t) => {
   const [endpoint, image] = [lab(t, 'DOCKERKIT_LAB_ENGINE'), lab(t, 'DOCKERKIT_LAB_IMAGE')]
   if (endpoint === '' || image === '') return
-  const cluster = await Cluster.local(name(), { nodes: 3, endpoint, path: path.join(folder(t), 'machine') })
+  const cluster = await Cluster.local(name(), { nodes: 3, endpoint, path: path.join(folder(), 'machine') })
   t.after(() => cluster.destroy())
   await cluster.pushImage(image, { source: await Engine.connect(endpoint) })
   const stack = await cluster.stack(await Project.parse(text(image)))

@@ -99,7 +99,7 @@ for (const variable of ENGINES) {
 
     await suite.test('files go there and back', async (t) => {
       const { container } = await sleeper(t, engine, image)
-      const here = folder(t)
+      const here = folder()
       const data = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251))
       fs.writeFileSync(path.join(here, 'data'), data)
       await container.copyTo(path.join(here, 'data'), '/tmp/')
@@ -131,7 +131,7 @@ for (const variable of ENGINES) {
     })
 
     await suite.test('progress, and an error in a listener', async (t) => {
-      const here = folder(t)
+      const here = folder()
       fs.writeFileSync(path.join(here, 'Dockerfile'), `FROM ${image}\nRUN echo built\n`)
       const tag = `${name()}:1`
       /** @type {string[]} */

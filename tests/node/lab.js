@@ -24,13 +24,10 @@ const ENGINES = ['DOCKERKIT_LAB_ENGINE', 'DOCKERKIT_LAB_ENGINE_28']
 /** A name that no other test has. */
 const name = () => `dk-node-${randomBytes(5).toString('hex')}`
 
-/**
- * An empty folder that goes away with the test.
- * @param {import('node:test').TestContext} t
- */
-function folder(t) {
+/** An empty folder that goes away with the process: what the test cleans up may still need it. */
+function folder() {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'dk-node-'))
-  t.after(() => fs.rmSync(made, { recursive: true }))
+  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }))
   return made
 }
 
@@ -41,7 +38,7 @@ function folder(t) {
  * @param {string} api
  */
 async function slowEngine(t, api = '1.43') {
-  const socket = path.join(folder(t), 'slow.sock')
+  const socket = path.join(folder(), 'slow.sock')
   /** @type {() => void} */ let came = () => {}
   /** @type {() => void} */ let went = () => {}
   const waiting = new Promise((resolve) => (came = () => resolve(undefined)))

@@ -121,6 +121,8 @@ def test_deadline(slow: SlowServer, deadline: float | timedelta) -> None:
 INTERRUPTED = """
     import os, signal, sys, threading, time
     import dockerkit as dk
+    # A background shell leaves the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     engine = dk.Engine.connect(sys.argv[1])
     def interrupt():
         time.sleep(0.3)

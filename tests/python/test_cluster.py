@@ -115,7 +115,10 @@ def test_a_cancelled_up_is_finished_by_the_next(cluster: dk.Cluster, place: str,
 
 def test_ctrl_c_ends_an_up(cluster: dk.Cluster, place: str, image: str) -> None:
     program = f"""
+        import signal
         import dockerkit as dk
+        # A background shell leaves the signal ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         cluster = dk.Cluster.open({cluster.name!r}, path={place!r})
         stack = cluster.stack(dk.Project.parse({TEXT.format(image=image)!r}))
         print("go", flush=True)
