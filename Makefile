@@ -34,4 +34,4 @@ bench: setup
 	@benches/run
 
 clean:
-	rm -rf target .build
+	rm -rf target .build node_modules bindings-node/*.node bindings-python/python/dockerkit/*.so

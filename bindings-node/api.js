@@ -16,7 +16,7 @@ Object.assign(models, {
   AppLog: struct({ service: 0, container: 0, stream: 0, data: bytes }),
   AppLogOptions: struct({ services: list(0), follow: 0, since: 0, until: 0, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
-  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes }),
+  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(0), secret_files: map(0), ssh: map(0) }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
   ClusterEvent: struct({ time: 0, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
   ClusterSnapshot: struct({ name: 0, time: 0, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
@@ -27,7 +27,9 @@ Object.assign(models, {
   ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', timeout: duration, api_version: 0 }),
   ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: 0, started_at: 0, finished_at: 0, raw: 1 }),
   ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), device_cgroup_rules: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
+  ContainerStats: struct({ time: 0, cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0, pids: 0, raw: 1 }),
   CreateCluster: struct({ managers: 0, parallel: 0, swarm: 'InitSwarm', path: 0 }),
+  CreateContext: struct({ description: 0, tls: 'TlsOptions' }),
   CreateMachine: struct({ engine: 'EngineConfig' }),
   CreateMachines: struct({ parallel: 0 }),
   CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0 }),
@@ -41,7 +43,9 @@ Object.assign(models, {
   LocalDriver: struct({ image: 0, cpus: 0, memory: 0, network: 0, endpoint: 0 }),
   SshDriver: struct({ host: 0, user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: 0, password: 0, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }, ['host']),
   ExistingDriver: struct({ url: 0 }, ['url']),
+  EnablePlugin: struct({ timeout: duration }),
   EngineConfig: struct({ labels: map(0), registry_mirrors: list(0), insecure_registries: list(0), storage_driver: 0, daemon_config: map(1), env: map(0) }),
+  EngineContext: struct({ name: 0, description: 0, endpoint: 0, current: 0 }),
   EngineEvent: struct({ kind: 0, action: 0, id: 0, attributes: map(0), scope: 0, time: 0 }),
   Event: struct({ time: 0, host: 0, resource: 'Resource', action: 0, status: 0, current: 0, total: 0, message: 0, error: 0 }),
   EventOptions: struct({ since: 0, until: 0, filters: map(list(0)) }),
@@ -49,6 +53,7 @@ Object.assign(models, {
   ExitStatus: struct({ exit_code: 0, error: 0 }),
   Failure: struct({ name: 0, kind: 0, message: 0 }),
   FileChange: struct({ path: 0, kind: 0 }),
+  FoundImage: struct({ name: 0, description: 0, stars: 0, official: 0 }),
   HealthCheck: struct({ test: list(0), interval: duration, timeout: duration, retries: 0, start_period: duration, start_interval: duration }),
   HistoryEntry: struct({ id: 0, created_by: 0, created: 0, size: 0, tags: list(0) }),
   Image: struct({ id: 0, tags: list(0), digests: list(0), size: 0, created: 0, labels: map(0), raw: 1 }),
@@ -56,6 +61,7 @@ Object.assign(models, {
   ImportImage: struct({ data: bytes, path: 0, changes: list(0), message: 0, platform: 0 }),
   Info: struct({ id: 0, name: 0, server_version: 0, storage_driver: 0, operating_system: 0, architecture: 0, kernel_version: 0, cpus: 0, memory: 0, containers: 0, containers_running: 0, images: 0, swarm: 0, swarm_node_id: 0, swarm_manager: 0, warnings: list(0), raw: 1 }),
   InitSwarm: struct({ advertise_addr: 0, listen_addr: 0, data_path_addr: 0, data_path_port: 0, default_addr_pool: list(0), subnet_size: 0, autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration, force_new_cluster: 0, availability: 0, labels: map(0) }),
+  InstallPlugin: struct({ alias: 0, auth: 'RegistryAuth', disabled: 0, settings: list(0) }),
   JoinSwarm: struct({ role: 0, advertise_addr: 0, listen_addr: 0, data_path_addr: 0, labels: map(0), availability: 0, timeout: duration }),
   JoinTokens: struct({ worker: hidden, manager: hidden }),
   KillOptions: struct({ signal: 0 }),
@@ -67,6 +73,7 @@ Object.assign(models, {
   ListNetworks: struct({ filters: map(list(0)) }),
   ListNodes: struct({ filters: map(list(0)) }),
   ListObjects: struct({ filters: map(list(0)) }),
+  ListPlugins: struct({ filters: map(list(0)) }),
   ListServices: struct({ filters: map(list(0)) }),
   ListTasks: struct({ filters: map(list(0)) }),
   ListVolumes: struct({ filters: map(list(0)) }),
@@ -86,6 +93,8 @@ Object.assign(models, {
   OpenCluster: struct({ path: 0 }),
   Ping: struct({ api_version: 0, os: 0, builder: 0, swarm: 0 }),
   Plan: struct({ title: 0, steps: list('Step'), is_empty: 0, text: 0, options: 1 }, ['title', 'steps', 'is_empty', 'text']),
+  Plugin: struct({ id: 0, name: 0, enabled: 0, description: 0, interfaces: list(0), raw: 1 }),
+  PluginPrivilege: struct({ name: 0, description: 0, value: list(0) }),
   Processes: struct({ titles: list(0), processes: list(list(0)) }),
   PruneOptions: struct({ filters: map(list(0)) }),
   PruneReport: struct({ removed: list(0), space_reclaimed: 0 }),
@@ -98,15 +107,18 @@ Object.assign(models, {
   PutArchive: struct({ data: bytes, file: 0, no_overwrite: 0, keep_owner: 0 }),
   RawAnswer: struct({ status: 0, json: 1, body: bytes }),
   RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
+  RegistryInfo: struct({ digest: 0, media_type: 0, size: 0, platforms: list(0) }),
   RemoveContainer: struct({ force: 0, volumes: 0 }),
   RemoveImage: struct({ force: 0, no_prune: 0 }),
   RemoveMachine: struct({ force: 0 }),
   RemoveNode: struct({ force: 0 }),
+  RemovePlugin: struct({ force: 0 }),
   RemoveVolume: struct({ force: 0 }),
   RequestOptions: struct({ query: map(0), body: 1, data: bytes }),
   Resource: struct({ kind: 0, name: 0, parent: 0 }, ['kind', 'name']),
   RotateToken: struct({}),
   RunOutput: struct({ spec: 'ContainerSpec', timeout: duration }),
+  SearchImages: struct({ limit: 0, filters: map(list(0)) }),
   ServiceLog: struct({ service: 0, task: 0, node: 0, stream: 0, data: bytes }),
   ServiceLogOptions: struct({ follow: 0, since: 0, tail: 0, timestamps: 0 }),
   ServiceOptions: struct({ services: list(0), timeout: duration }),
@@ -117,6 +129,7 @@ Object.assign(models, {
   StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
   StackSummary: struct({ name: 0, services: list(0) }),
   StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0, no_spread: 0 }),
+  StatsOptions: struct({ stream: 0 }),
   Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
   StopOptions: struct({ timeout: duration }),
   Subnet: struct({ subnet: 0, ip_range: 0, gateway: 0, aux_addresses: map(0) }),
@@ -134,6 +147,7 @@ Object.assign(models, {
   Version: struct({ version: 0, api_version: 0, min_api_version: 0, os: 0, arch: 0, kernel_version: 0, raw: 1 }),
   Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: 0, labels: map(0), options: map(0), raw: 1 }),
   WaitOptions: struct({ condition: 0 }),
+  WaitUntil: struct({ port: 0, http: 0, http_status: 0, log: 0, log_times: 0, healthy: 0, timeout: duration }),
   WatchOptions: struct({ interval: duration }),
   DriverSpec: union('driver', { 'local': 'LocalDriver', 'ssh': 'SshDriver', 'existing': 'ExistingDriver' }),
   EngineProperties: struct({ endpoint: 0, api_version: 0, source: 0 }),
@@ -158,6 +172,10 @@ const calls = {
   Machines_new: method('Machines', 'new', [['path', 0, true]], 'MachinesNewOptions', handle('Machines')),
   Stack_new: method('Stack', 'new', [['swarm', handle('Swarm'), true], ['project', handle('Project'), true]], 'StackNewOptions', handle('Stack')),
   Engine_connect: method('Engine', 'connect', [['endpoint', 0, true]], 'ConnectOptions', handle('Engine')),
+  Engine_contexts: method('Engine', 'contexts', [], '', list('EngineContext')),
+  Engine_create_context: method('Engine', 'create_context', [['name', 0], ['endpoint', 0]], 'CreateContext', 'EngineContext'),
+  Engine_use_context: method('Engine', 'use_context', [['name', 0]], '', null),
+  Engine_remove_context: method('Engine', 'remove_context', [['name', 0]], '', null),
   Engine_ping: method('Engine', 'ping', [], '', 'Ping'),
   Engine_version: method('Engine', 'version', [], '', 'Version'),
   Engine_info: method('Engine', 'info', [], '', 'Info'),
@@ -182,6 +200,8 @@ const calls = {
   Engine_images_load: method('Engine', 'images.load', [], 'LoadImages', 'LoadReport'),
   Engine_images_import_: method('Engine', 'images.import_', [['tag', 0]], 'ImportImage', 'Image'),
   Engine_images_history: method('Engine', 'images.history', [['reference', 0]], '', list('HistoryEntry')),
+  Engine_images_registry_info: method('Engine', 'images.registry_info', [['reference', 0]], 'PushOptions', 'RegistryInfo'),
+  Engine_images_search: method('Engine', 'images.search', [['term', 0]], 'SearchImages', list('FoundImage')),
   Engine_images_prune: method('Engine', 'images.prune', [], 'PruneOptions', 'PruneReport'),
   Engine_networks_list: method('Engine', 'networks.list', [], 'ListNetworks', list('Network')),
   Engine_networks_get: method('Engine', 'networks.get', [['name', 0]], '', 'Network'),
@@ -195,6 +215,15 @@ const calls = {
   Engine_volumes_create: method('Engine', 'volumes.create', [['name', 0, true]], 'CreateVolume', 'Volume'),
   Engine_volumes_remove: method('Engine', 'volumes.remove', [['name', 0]], 'RemoveVolume', null),
   Engine_volumes_prune: method('Engine', 'volumes.prune', [], 'PruneOptions', 'PruneReport'),
+  Engine_plugins_list: method('Engine', 'plugins.list', [], 'ListPlugins', list('Plugin')),
+  Engine_plugins_get: method('Engine', 'plugins.get', [['name', 0]], '', 'Plugin'),
+  Engine_plugins_privileges: method('Engine', 'plugins.privileges', [['reference', 0]], 'InstallPlugin', list('PluginPrivilege')),
+  Engine_plugins_install: method('Engine', 'plugins.install', [['reference', 0]], 'InstallPlugin', 'Plugin'),
+  Engine_plugins_create: method('Engine', 'plugins.create', [['name', 0], ['folder', 0]], '', 'Plugin'),
+  Engine_plugins_set: method('Engine', 'plugins.set', [['name', 0], ['settings', list(0)]], '', null),
+  Engine_plugins_enable: method('Engine', 'plugins.enable', [['name', 0]], 'EnablePlugin', null),
+  Engine_plugins_disable: method('Engine', 'plugins.disable', [['name', 0]], 'RemovePlugin', null),
+  Engine_plugins_remove: method('Engine', 'plugins.remove', [['name', 0]], 'RemovePlugin', null),
   Container_reload: method('Container', 'reload', [], '', handle('Container')),
   Container_inspect: method('Container', 'inspect', [], '', 'ContainerDetails'),
   Container_start: method('Container', 'start', [], '', null),
@@ -206,7 +235,9 @@ const calls = {
   Container_rename: method('Container', 'rename', [['name', 0]], '', null),
   Container_remove: method('Container', 'remove', [], 'RemoveContainer', null),
   Container_wait: method('Container', 'wait', [], 'WaitOptions', 'ExitStatus'),
+  Container_wait_until: method('Container', 'wait_until', [], 'WaitUntil', null),
   Container_logs: method('Container', 'logs', [], 'LogOptions', stream('LogChunk')),
+  Container_stats: method('Container', 'stats', [], 'StatsOptions', stream('ContainerStats')),
   Container_top: method('Container', 'top', [], '', 'Processes'),
   Container_diff: method('Container', 'diff', [], '', list('FileChange')),
   Container_update: method('Container', 'update', [], 'UpdateContainer', null),
@@ -214,6 +245,7 @@ const calls = {
   Container_exec: method('Container', 'exec', [['command', oneOf(0, list(0)), true]], 'ExecOptions', 'CommandOutput'),
   Container_exec_session: method('Container', 'exec_session', [['command', oneOf(0, list(0)), true]], 'ExecOptions', handle('Session')),
   Container_attach: method('Container', 'attach', [], '', handle('Session')),
+  Container_export: method('Container', 'export', [], '', stream(bytes)),
   Container_put_archive: method('Container', 'put_archive', [['path', 0]], 'PutArchive', null),
   Container_get_archive: method('Container', 'get_archive', [['path', 0]], '', stream(bytes)),
   Container_copy_to: method('Container', 'copy_to', [['path', 0], ['target', 0]], '', null),
@@ -400,6 +432,14 @@ class EngineImages extends Group {
     return call(calls.Engine_images_history, this.of, [reference, options])
   }
 
+  registryInfo(reference, options) {
+    return call(calls.Engine_images_registry_info, this.of, [reference, options])
+  }
+
+  search(term, options) {
+    return call(calls.Engine_images_search, this.of, [term, options])
+  }
+
   prune(options) {
     return call(calls.Engine_images_prune, this.of, [options])
   }
@@ -459,6 +499,45 @@ class EngineVolumes extends Group {
   }
 }
 
+class EnginePlugins extends Group {
+
+  list(options) {
+    return call(calls.Engine_plugins_list, this.of, [options])
+  }
+
+  get(name, options) {
+    return call(calls.Engine_plugins_get, this.of, [name, options])
+  }
+
+  privileges(reference, options) {
+    return call(calls.Engine_plugins_privileges, this.of, [reference, options])
+  }
+
+  install(reference, options) {
+    return call(calls.Engine_plugins_install, this.of, [reference, options])
+  }
+
+  create(name, folder, options) {
+    return call(calls.Engine_plugins_create, this.of, [name, folder, options])
+  }
+
+  set(name, settings, options) {
+    return call(calls.Engine_plugins_set, this.of, [name, settings, options])
+  }
+
+  enable(name, options) {
+    return call(calls.Engine_plugins_enable, this.of, [name, options])
+  }
+
+  disable(name, options) {
+    return call(calls.Engine_plugins_disable, this.of, [name, options])
+  }
+
+  remove(name, options) {
+    return call(calls.Engine_plugins_remove, this.of, [name, options])
+  }
+}
+
 class Engine extends Handle {
   static propertyModel = 'EngineProperties'
 
@@ -490,8 +569,28 @@ class Engine extends Handle {
     return new EngineVolumes(this)
   }
 
+  get plugins() {
+    return new EnginePlugins(this)
+  }
+
   static connect(endpoint, options) {
     return call(calls.Engine_connect, null, [endpoint, options])
+  }
+
+  static contexts(options) {
+    return call(calls.Engine_contexts, null, [options])
+  }
+
+  static createContext(name, endpoint, options) {
+    return call(calls.Engine_create_context, null, [name, endpoint, options])
+  }
+
+  static useContext(name, options) {
+    return call(calls.Engine_use_context, null, [name, options])
+  }
+
+  static removeContext(name, options) {
+    return call(calls.Engine_remove_context, null, [name, options])
   }
 
   ping(options) {
@@ -606,8 +705,16 @@ class Container extends Handle {
     return call(calls.Container_wait, this, [options])
   }
 
+  waitUntil(options) {
+    return call(calls.Container_wait_until, this, [options])
+  }
+
   logs(options) {
     return streaming(calls.Container_logs, this, [options])
+  }
+
+  stats(options) {
+    return streaming(calls.Container_stats, this, [options])
   }
 
   top(options) {
@@ -636,6 +743,10 @@ class Container extends Handle {
 
   attach(options) {
     return call(calls.Container_attach, this, [options])
+  }
+
+  export(options) {
+    return streaming(calls.Container_export, this, [options])
   }
 
   putArchive(path, options) {

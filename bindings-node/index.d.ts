@@ -150,6 +150,14 @@ export namespace errors {
 export type Availability = 'active' | 'pause' | 'drain'
 
 /**
+ * Which of the engine's builders makes an image.
+ * - `auto`: BuildKit where the engine recommends it or the build needs it, else the classic one.
+ * - `classic`: The classic one.
+ * - `buildkit`: BuildKit.
+ */
+export type Builder = 'auto' | 'classic' | 'buildkit'
+
+/**
  * What went wrong, as far as a program can act on it.
  *
  * The texts of `ErrorKind.as_str` are stable; message texts are not.
@@ -305,6 +313,17 @@ export interface BuildOptions {
   shmSize?: number | string | null
   /** The context as an uncompressed tar, in place of a folder. */
   contextTar?: Uint8Array | ArrayBuffer | string | null
+  /** Which builder makes it; default: BuildKit where the engine recommends it or the build needs it. */
+  builder?: Builder | null
+  /** Secrets by ID, for `RUN --mount=type=secret`. They are in no layer and no log. BuildKit only. */
+  secrets?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Secrets that are files, by ID. BuildKit only. */
+  secretFiles?: Record<string, string> | ReadonlyMap<string, string | URL> | null
+  /**
+   * SSH agents by ID, as their sockets, for `RUN --mount=type=ssh`; an empty path is `SSH_AUTH_SOCK`, and the usual
+   * ID is `default`. BuildKit only.
+   */
+  ssh?: Record<string, string> | ReadonlyMap<string, string | URL> | null
 }
 
 /** One field that a step changes. */
@@ -567,6 +586,32 @@ export const ContainerSpec: {
   new (options?: ContainerSpec): ContainerSpec
 }
 
+/** What a container uses at one moment. */
+export interface ContainerStats {
+  /** When it was measured, RFC 3339. */
+  time: string
+  /** CPU use since the measurement before, in percent of one CPU; 0 in the first of a stream. */
+  cpuPercent: number
+  /** CPU time since the container started, in seconds. */
+  cpuSeconds: number
+  /** Memory that it uses, without what is only cache, in bytes. */
+  memory: number
+  /** Its limit of memory, in bytes. */
+  memoryLimit: number
+  /** Bytes received on its networks. */
+  networkReceived: number
+  /** Bytes sent on its networks. */
+  networkSent: number
+  /** Bytes read from disks. */
+  diskRead: number
+  /** Bytes written to disks. */
+  diskWritten: number
+  /** How many processes and threads it has. */
+  pids: number
+  /** The engine's own answer, with its own names. */
+  raw: any
+}
+
 /** Options of `Cluster.create`. */
 export interface CreateCluster {
   /** How many of the machines are managers; default: 3 of three and more, else 1. */
@@ -577,6 +622,14 @@ export interface CreateCluster {
   swarm?: InitSwarm | null
   /** The folder of the store; default: `MACHINE_STORAGE_PATH`, else `~/.docker/machine`. */
   path?: string | URL | null
+}
+
+/** Options of `Engine.create_context`. */
+export interface CreateContext {
+  /** What it is for. */
+  description?: string | null
+  /** TLS for a `tcp://` endpoint: its files are copied into the store. */
+  tls?: TlsOptions | null
 }
 
 /** Options of `Machines.create` and `Machines.plan`. */
@@ -765,6 +818,12 @@ export const ExistingDriver: {
   new (url: string): ExistingDriver
 }
 
+/** Options of `Plugins.enable`. */
+export interface EnablePlugin {
+  /** How long it may take to answer; default: the engine's, 30 s. */
+  timeoutMs?: number | null
+}
+
 /** How the engine of a machine is set up. */
 export interface EngineConfig {
   /** Labels of the engine. */
@@ -784,6 +843,18 @@ export interface EngineConfig {
 export const EngineConfig: {
   (options?: EngineConfig): EngineConfig
   new (options?: EngineConfig): EngineConfig
+}
+
+/** A docker context. */
+export interface EngineContext {
+  /** Its name. */
+  name: string
+  /** What it is for, in its maker's words. */
+  description: string
+  /** Where its engine is, as in `DOCKER_HOST`. */
+  endpoint: string
+  /** Whether it is the one that is used when nothing else is said. */
+  current: boolean
 }
 
 /** Something that happened on an engine. */
@@ -874,6 +945,18 @@ export interface FileChange {
   path: string
   /** `modified`, `added` or `deleted`. */
   kind: string
+}
+
+/** An image that a search found. */
+export interface FoundImage {
+  /** Its name. */
+  name: string
+  /** What its maker says of it. */
+  description: string
+  /** How many users marked it. */
+  stars: number
+  /** Whether it is one of Docker's own selection. */
+  official: boolean
 }
 
 /** A health check. */
@@ -1026,6 +1109,18 @@ export const InitSwarm: {
   new (options?: InitSwarm): InitSwarm
 }
 
+/** Options of `Plugins.install` and `Plugins.privileges`. */
+export interface InstallPlugin {
+  /** Another name for it here. */
+  alias?: string | null
+  /** The login for the registry; default: the one of the user's configuration. */
+  auth?: RegistryAuth | null
+  /** Installs it and does not start it. */
+  disabled?: boolean | null
+  /** Its settings, as `NAME=value`. */
+  settings?: Iterable<string> | null
+}
+
 /** Options of `Swarm.join`. */
 export interface JoinSwarm {
   /** What the new member is; default: a worker. */
@@ -1111,6 +1206,12 @@ export interface ListNodes {
 /** Options of the calls that list secrets or configs. */
 export interface ListObjects {
   /** The engine's filters, such as `{"label": ["team=web"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
+/** Options of `Plugins.list`. */
+export interface ListPlugins {
+  /** The engine's filters: `capability` and `enabled`. */
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
@@ -1356,6 +1457,32 @@ export interface Plan {
   toString(): string
 }
 
+/** A plugin of an engine. */
+export interface Plugin {
+  /** Its ID. */
+  id: string
+  /** Its name, with a tag. */
+  name: string
+  /** Whether it runs. */
+  enabled: boolean
+  /** What it is for, in its maker's words. */
+  description: string
+  /** What it implements, such as `docker.volumedriver/1.0`. */
+  interfaces: string[]
+  /** The engine's own answer. */
+  raw: any
+}
+
+/** Something of the host that a plugin wants. */
+export interface PluginPrivilege {
+  /** Such as `network`, `mount` or `device`. */
+  name: string
+  /** What it means. */
+  description: string
+  /** What is wanted of it. */
+  value: string[]
+}
+
 /** The processes of a container. */
 export interface Processes {
   /** Names of the columns. */
@@ -1412,7 +1539,7 @@ export interface PushImage {
   source?: Engine | null
 }
 
-/** Options of `Images.push`. */
+/** Options of `Images.push` and `Images.registry_info`. */
 export interface PushOptions {
   /** Login for the registry. */
   auth?: RegistryAuth | null
@@ -1467,6 +1594,18 @@ export const RegistryAuth: {
   new (options?: RegistryAuth): RegistryAuth
 }
 
+/** What a registry has under a name. */
+export interface RegistryInfo {
+  /** The digest that the name means now, `sha256:…`. */
+  digest: string
+  /** The type of what it names: an image, or a list of them. */
+  mediaType: string
+  /** The size of that description in bytes. */
+  size: number
+  /** Platforms, such as `linux/amd64`. */
+  platforms: string[]
+}
+
 /** Options of `Container.remove`. */
 export interface RemoveContainer {
   /** Kills it first when it runs. */
@@ -1492,6 +1631,12 @@ export interface RemoveMachine {
 /** Options of `Node.remove`. */
 export interface RemoveNode {
   /** Also while it is up. Its engine then still believes that it is a member. */
+  force?: boolean | null
+}
+
+/** Options of the calls that take a plugin away. */
+export interface RemovePlugin {
+  /** Also when it is in use. */
   force?: boolean | null
 }
 
@@ -1531,6 +1676,14 @@ export interface RunOutput {
   spec?: ContainerSpec | null
   /** Ends the container, and fails with `timeout`, when it runs longer. */
   timeoutMs?: number | null
+}
+
+/** Options of `Images.search`. */
+export interface SearchImages {
+  /** At most so many; default: the engine's, 25. */
+  limit?: number | null
+  /** The engine's filters, such as `{"is-official": ["true"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
 /** A part of the output of a service. */
@@ -1681,6 +1834,15 @@ export interface StackUp {
    * on one node with one that it depends on, each with one task, and another node is free for it, it is moved.
    */
   noSpread?: boolean | null
+}
+
+/** Options of `Container.stats`. */
+export interface StatsOptions {
+  /**
+   * Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
+   * Else there is one, whose CPU use is that of a second.
+   */
+  stream?: boolean | null
 }
 
 /** One atomic step of a plan. */
@@ -1968,6 +2130,27 @@ export interface WaitOptions {
   condition?: string | null
 }
 
+/**
+ * Options of `Container.wait_until`: all that is named must come true. Where nothing is, the container must run, and
+ * be healthy if it has a health check.
+ */
+export interface WaitUntil {
+  /** A TCP port of the container takes connections. */
+  port?: number | null
+  /** Its `port` answers a GET of this path, such as `/health`. */
+  http?: string | null
+  /** The status of that answer; default: any from 200 to 399. */
+  httpStatus?: number | null
+  /** Its output, from its start, holds this text. */
+  log?: string | null
+  /** How often the output must hold the text; default once. */
+  logTimes?: number | null
+  /** Its health check passes. */
+  healthy?: boolean | null
+  /** How long it may take; default 1 min. */
+  timeoutMs?: number | null
+}
+
 /** Options of `crate.Cluster.watch`. */
 export interface WatchOptions {
   /** How long after one look the next one is taken; default 0.5 s. */
@@ -2166,6 +2349,20 @@ export interface EngineImages {
    */
   history(reference: string, options?: CallOptions): Promise<HistoryEntry[]>
   /**
+   * What a registry has under a name: the digest that the name means now, and the platforms. Nothing is pulled.
+   *
+   * # Errors
+   * `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+   */
+  registryInfo(reference: string, options?: PushOptions & CallOptions): Promise<RegistryInfo>
+  /**
+   * Searches Docker Hub, through the engine, for images whose names or descriptions hold a term.
+   *
+   * # Errors
+   * `unreachable` when the engine cannot reach Docker Hub.
+   */
+  search(term: string, options?: SearchImages & CallOptions): Promise<FoundImage[]>
+  /**
    * Removes images that have no name; with the filter `dangling=false`, all that no container uses.
    *
    * # Errors
@@ -2273,6 +2470,73 @@ export interface EngineVolumes {
   prune(options?: PruneOptions & CallOptions): Promise<PruneReport>
 }
 
+/** The plugins of an `Engine`. */
+export interface EnginePlugins {
+  /**
+   * Lists plugins.
+   *
+   * # Errors
+   * `invalid_input` for a filter that the engine does not know.
+   */
+  list(options?: ListPlugins & CallOptions): Promise<Plugin[]>
+  /**
+   * The plugin of this name.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  get(name: string, options?: CallOptions): Promise<Plugin>
+  /**
+   * What a plugin of a registry wants of the host. Installing it grants all of this.
+   *
+   * # Errors
+   * `not_found`, `unauthorized`, `unreachable`.
+   */
+  privileges(reference: string, options?: InstallPlugin & CallOptions): Promise<PluginPrivilege[]>
+  /**
+   * Installs a plugin from a registry, grants what it wants of the host, and starts it.
+   *
+   * # Errors
+   * `not_found`, `unauthorized`, `unreachable`, `already_exists`.
+   */
+  install(reference: string, options?: InstallPlugin & CallOptions): Promise<Plugin>
+  /**
+   * Makes a plugin of a folder that holds `config.json` and `rootfs`.
+   *
+   * # Errors
+   * `not_found` for the folder, `invalid_input` for what is wrong in it, `already_exists`.
+   */
+  create(name: string, folder: string | URL, options?: CallOptions): Promise<Plugin>
+  /**
+   * Changes settings of a plugin that does not run, each as `NAME=value`.
+   *
+   * # Errors
+   * `not_found`, `conflict` while it runs, `invalid_input` for a setting that it does not have.
+   */
+  set(name: string, settings: Iterable<string> | string, options?: CallOptions): Promise<void>
+  /**
+   * Starts a plugin.
+   *
+   * # Errors
+   * `not_found`, `conflict` when it runs, `engine` when it does not start.
+   */
+  enable(name: string, options?: EnablePlugin & CallOptions): Promise<void>
+  /**
+   * Stops a plugin.
+   *
+   * # Errors
+   * `not_found`, `conflict` while it is in use.
+   */
+  disable(name: string, options?: RemovePlugin & CallOptions): Promise<void>
+  /**
+   * Removes a plugin.
+   *
+   * # Errors
+   * `not_found`, `conflict` while it runs.
+   */
+  remove(name: string, options?: RemovePlugin & CallOptions): Promise<void>
+}
+
 /** A Docker engine. Cheap to clone, safe to use from many tasks; its connections are reused and closed with the last clone. */
 export class Engine implements AsyncDisposable {
   private constructor()
@@ -2290,6 +2554,8 @@ export class Engine implements AsyncDisposable {
   readonly networks: EngineNetworks
   /** The volumes of an `Engine`. */
   readonly volumes: EngineVolumes
+  /** The plugins of an `Engine`. */
+  readonly plugins: EnginePlugins
   /**
    * Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
    *
@@ -2320,6 +2586,34 @@ export class Engine implements AsyncDisposable {
    * Nothing is left behind.
    */
   static connect(options?: ConnectOptions & CallOptions): Promise<Engine>
+  /**
+   * The docker contexts of this user, the default one first.
+   *
+   * # Errors
+   * None that a caller can cause: a context that cannot be read is left out.
+   */
+  static contexts(options?: CallOptions): Promise<EngineContext[]>
+  /**
+   * Makes a docker context, or replaces the one of this name.
+   *
+   * # Errors
+   * `invalid_input` for a name or an endpoint that cannot be one, `io`.
+   */
+  static createContext(name: string, endpoint: string, options?: CreateContext & CallOptions): Promise<EngineContext>
+  /**
+   * Makes a context the one that is used when nothing else is said, as `docker context use` does.
+   *
+   * # Errors
+   * `not_found`, `io`.
+   */
+  static useContext(name: string, options?: CallOptions): Promise<void>
+  /**
+   * Removes a docker context. What is gone already is fine.
+   *
+   * # Errors
+   * `invalid_input` for the default one, `conflict` for the current one, `io`.
+   */
+  static removeContext(name: string, options?: CallOptions): Promise<void>
   /**
    * Asks whether the engine answers.
    *
@@ -2476,12 +2770,31 @@ export class Container implements AsyncDisposable {
    */
   wait(options?: WaitOptions & CallOptions): Promise<ExitStatus>
   /**
+   * Waits until it can be used, by one condition or several. Ports are reached at the container's address, through SSH
+   * where its engine is, and at the published port of an engine that is reached over TCP.
+   *
+   * # Errors
+   * `unhealthy` when the container ends first or its health check fails, `timeout`, `invalid_input` for a condition that
+   * it cannot meet, such as the health of one without a check.
+   *
+   * # Cancel safety
+   * The container is left as it is.
+   */
+  waitUntil(options?: WaitUntil & CallOptions): Promise<void>
+  /**
    * Its output, as chunks of raw bytes. With `follow` the stream goes on until the container ends.
    *
    * # Errors
    * `not_found`; `unsupported` when its logging driver cannot be read.
    */
   logs(options?: LogOptions & CallOptions): Stream<LogChunk>
+  /**
+   * What it uses, as a stream of measurements.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  stats(options?: StatsOptions & CallOptions): Stream<ContainerStats>
   /**
    * Its processes.
    *
@@ -2551,6 +2864,13 @@ export class Container implements AsyncDisposable {
    * `not_found`, `conflict`.
    */
   attach(options?: CallOptions): Promise<Session>
+  /**
+   * Its whole file system as a tar, in parts as they come. Volumes are not in it.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  export(options?: CallOptions): Stream<Buffer>
   /**
    * Unpacks an uncompressed tar in a folder of the container.
    *

@@ -1,6 +1,7 @@
-//! Compose apps on a real engine: the one that `DOCKERKIT_LAB_ENGINE` names, with the image `DOCKERKIT_LAB_IMAGE`.
+//! Compose apps on real engines: those that `DOCKERKIT_LAB_ENGINE` and `_28` name, with the image `DOCKERKIT_LAB_IMAGE`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
+#[macro_use]
 mod lab;
 
 use std::time::Duration;
@@ -8,10 +9,14 @@ use std::time::Duration;
 use dockerkit::{App, Engine, ErrorKind, Project};
 use lab::variable;
 
-/// The engine, an image and a project's name that no other test has.
-async fn lab() -> Option<(Engine, String, String)> {
-    let (endpoint, image) = (variable("DOCKERKIT_LAB_ENGINE")?, variable("DOCKERKIT_LAB_IMAGE")?);
-    Some((Engine::connect(endpoint).await.unwrap(), image, lab::name("dk-app-")))
+on_each_engine! {
+    up_twice_then_a_change_then_down
+    an_up_that_is_dropped_anywhere_is_finished_by_the_next
+    two_ups_at_once_both_succeed
+    networks_that_two_writers_made_become_one
+    scale_and_an_unhealthy_service
+    docker_compose_takes_turns_with_us
+    a_service_is_built_with_a_secret
 }
 
 async fn project(name: &str, text: &str) -> Project {
@@ -49,9 +54,7 @@ async fn nothing_is_left(engine: &Engine, name: &str) {
     assert!(engine.volumes().list().with(|o| o.filters = filter()).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn up_twice_then_a_change_then_down() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn up_twice_then_a_change_then_down(engine: Engine, image: String, name: String) {
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
     let plan = app.plan().await.unwrap();
     assert_eq!(plan.steps.len(), 6, "{plan}");
@@ -78,9 +81,7 @@ async fn up_twice_then_a_change_then_down() {
     nothing_is_left(&engine, &name).await;
 }
 
-#[tokio::test]
-async fn an_up_that_is_dropped_anywhere_is_finished_by_the_next() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn an_up_that_is_dropped_anywhere_is_finished_by_the_next(engine: Engine, image: String, name: String) {
     let old = App::new(&engine, &project(&name, &two(&image, "")).await);
     let new = App::new(&engine, &project(&name, &two(&image, "    environment: {NEW: '1'}")).await);
     for round in 0..12u64 {
@@ -96,9 +97,7 @@ async fn an_up_that_is_dropped_anywhere_is_finished_by_the_next() {
     nothing_is_left(&engine, &name).await;
 }
 
-#[tokio::test]
-async fn two_ups_at_once_both_succeed() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn two_ups_at_once_both_succeed(engine: Engine, image: String, name: String) {
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
     let (a, b) = tokio::join!(app.up().into_future(), app.up().into_future());
     a.unwrap();
@@ -108,27 +107,28 @@ async fn two_ups_at_once_both_succeed() {
     nothing_is_left(&engine, &name).await;
 }
 
-#[tokio::test]
-async fn networks_that_two_writers_made_become_one() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn networks_that_two_writers_made_become_one(engine: Engine, image: String, name: String) {
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
     app.up().await.unwrap();
     let network = engine.networks().get(format!("{name}_default")).await.unwrap();
     let twin = serde_json::json!({"Name": network.name, "Labels": network.raw["Labels"]});
-    engine.request("POST", "/networks/create").body(twin).await.unwrap();
-    let plan = app.plan().await.unwrap();
-    assert_eq!(plan.steps.iter().map(|s| s.action.as_str()).collect::<Vec<_>>(), ["unite"], "{plan}");
-    let before = ids(&app).await;
-    app.up().await.unwrap();
-    assert_eq!(ids(&app).await, before);
-    assert_eq!(engine.networks().get(network.name).await.unwrap().id, network.id);
+    match engine.request("POST", "/networks/create").body(twin).await {
+        // Newer engines never let it come to that.
+        Err(e) => assert_eq!(e.kind(), ErrorKind::AlreadyExists, "{e}"),
+        Ok(_) => {
+            let plan = app.plan().await.unwrap();
+            assert_eq!(plan.steps.iter().map(|s| s.action.as_str()).collect::<Vec<_>>(), ["unite"], "{plan}");
+            let before = ids(&app).await;
+            app.up().await.unwrap();
+            assert_eq!(ids(&app).await, before);
+            assert_eq!(engine.networks().get(network.name).await.unwrap().id, network.id);
+        }
+    }
     app.down().volumes(true).await.unwrap();
     nothing_is_left(&engine, &name).await;
 }
 
-#[tokio::test]
-async fn scale_and_an_unhealthy_service() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn scale_and_an_unhealthy_service(engine: Engine, image: String, name: String) {
     let app = App::new(&engine, &project(&name, &two(&image, "")).await);
     app.up().scale(std::collections::BTreeMap::from([("web".into(), 3)])).await.unwrap();
     assert_eq!(app.ps().await.unwrap().len(), 4);
@@ -145,9 +145,7 @@ async fn scale_and_an_unhealthy_service() {
     nothing_is_left(&engine, &name).await;
 }
 
-#[tokio::test]
-async fn docker_compose_takes_turns_with_us() {
-    let Some((engine, image, name)) = lab().await else { return };
+async fn docker_compose_takes_turns_with_us(engine: Engine, image: String, name: String) {
     let Some(compose) = variable("DOCKERKIT_LAB_COMPOSE") else { return };
     let folder = std::env::temp_dir().join(&name);
     std::fs::create_dir_all(&folder).unwrap();
@@ -173,4 +171,34 @@ async fn docker_compose_takes_turns_with_us() {
     app.down().volumes(true).await.unwrap();
     nothing_is_left(&engine, &name).await;
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+async fn a_service_is_built_with_a_secret(engine: Engine, image: String, name: String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("Dockerfile"),
+        format!("FROM {image}\nRUN --mount=type=secret,id=key grep -qx h.nter2 /run/secrets/key\nCMD sleep 1000\n"),
+    )
+    .unwrap();
+    let text = "services: {web: {build: {context: ., secrets: [key]}, stop_grace_period: 0s}}\nsecrets: {key: {environment: KEY}}";
+    let project = Project::parse(text).name(&*name).project_dir(folder.path().to_owned()).env([("KEY", "hunter2")]).await.unwrap();
+    let app = App::new(&engine, &project);
+    app.up().wait(true).await.unwrap();
+    assert!(app.plan().await.unwrap().is_empty);
+    app.down().await.unwrap();
+    engine.images().remove(format!("{name}-web")).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+#[tokio::test]
+async fn hashes_of_the_shop_are_those_of_docker_compose() {
+    let Some(compose) = variable("DOCKERKIT_LAB_COMPOSE") else { return };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop/compose.yaml");
+    let ours = Project::load(file).await.unwrap().hashes().await.unwrap();
+    let theirs = lab::output(&compose, &["-f", file, "config", "--hash", "*"], &[]);
+    let theirs: Vec<(&str, &str)> = theirs.lines().filter_map(|l| l.split_once(' ')).collect();
+    assert_eq!(theirs.len(), 3);
+    for (service, hash) in theirs {
+        assert_eq!(ours[service], hash, "{service}");
+    }
 }

@@ -158,5 +158,42 @@ for (const variable of ENGINES) {
       assert.ok(took < 1000, `${took} ms`)
       assert.equal((await container.inspect()).status, 'running')
     })
+
+    await suite.test('a container is waited for, measured and exported', async (t) => {
+      const container = await engine.containers.run(image, ['sh', '-c', 'mkdir /www; echo ok >/www/health; echo begin; exec httpd -f -p 80 -h /www'])
+      t.after(() => container.remove({ force: true }))
+      await container.waitUntil({ log: 'begin', port: 80, http: '/health' })
+      await assert.rejects(container.waitUntil({ port: 81, timeoutMs: 300 }), { code: 'timeout', message: /port 81/ })
+      for await (const stats of await container.stats({ stream: false })) assert.ok(stats.memoryLimit > 0)
+      let bytes = 0
+      for await (const part of await container.export()) bytes += part.length
+      assert.ok(bytes > 1000000)
+    })
+
+    await suite.test('a build gets its secrets', async () => {
+      const context = folder()
+      fs.writeFileSync(path.join(context, 'Dockerfile'), `FROM ${image}\nRUN --mount=type=secret,id=key grep -qx h.nter2 /run/secrets/key\n`)
+      const tag = `${name()}:1`
+      /** @type {string[]} */ const seen = []
+      await engine.images.build(context, { tags: [tag], secrets: { key: 'hunter2' }, onEvent: (event) => seen.push(String(event)) })
+      assert.ok(seen.some((line) => line.includes('step')) && !seen.some((line) => line.includes('hunter2')))
+      await engine.images.remove(tag)
+      await assert.rejects(engine.images.build(context, { secrets: { key: 'hunter2' }, builder: 'classic' }), { code: 'invalid_input' })
+    })
+
+    await suite.test('logins come from the configuration', async (t) => {
+      const [place, user, password] = ['', '_USER', '_PASSWORD'].map((part) => lab(t, `DOCKERKIT_LAB_REGISTRY${part}`))
+      if (!place || !user || !password) return
+      process.env.DOCKER_CONFIG = folder()
+      t.after(() => delete process.env.DOCKER_CONFIG)
+      const reference = `${place}/lab/${name()}:1`
+      await engine.images.tag(image, reference)
+      t.after(() => engine.images.remove(reference))
+      await assert.rejects(engine.images.push(reference), { code: 'unauthorized' })
+      const auth = Buffer.from(`${user}:${password}`).toString('base64')
+      fs.writeFileSync(path.join(process.env.DOCKER_CONFIG, 'config.json'), JSON.stringify({ auths: { [place]: { auth } } }))
+      await engine.images.push(reference)
+      assert.match((await engine.images.registryInfo(reference)).digest, /^sha256:/)
+    })
   })
 }

@@ -442,6 +442,10 @@ class EngineImages:
         extra_hosts: Mapping[str, str] | None = None,
         shm_size: int | str | None = None,
         context_tar: bytes | bytearray | memoryview | str | None = None,
+        builder: Builder = "auto",
+        secrets: Mapping[str, str] | None = None,
+        secret_files: Mapping[str, str | PathLike[str]] | None = None,
+        ssh: Mapping[str, str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Image:
@@ -469,6 +473,11 @@ class EngineImages:
             extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address.
             shm_size: Size of `/dev/shm` for `RUN` instructions.
             context_tar: The context as an uncompressed tar, in place of a folder.
+            builder: Which builder makes it; default: BuildKit where the engine recommends it or the build needs it.
+            secrets: Secrets by ID, for `RUN --mount=type=secret`. They are in no layer and no log. BuildKit only.
+            secret_files: Secrets that are files, by ID. BuildKit only.
+            ssh: SSH agents by ID, as their sockets, for `RUN --mount=type=ssh`; an empty path is `SSH_AUTH_SOCK`, and the usual
+                ID is `default`. BuildKit only.
         """
     async def tag(
         self,
@@ -565,6 +574,40 @@ class EngineImages:
 
         Errors:
         `not_found`.
+        """
+    async def registry_info(
+        self,
+        reference: str,
+        *,
+        auth: RegistryAuth | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> RegistryInfo:
+        """What a registry has under a name: the digest that the name means now, and the platforms. Nothing is pulled.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+
+        Arguments:
+            auth: Login for the registry.
+        """
+    async def search(
+        self,
+        term: str,
+        *,
+        limit: int | None = None,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[FoundImage]:
+        """Searches Docker Hub, through the engine, for images whose names or descriptions hold a term.
+
+        Errors:
+        `unreachable` when the engine cannot reach Docker Hub.
+
+        Arguments:
+            limit: At most so many; default: the engine's, 25.
+            filters: The engine's filters, such as `{"is-official": ["true"]}`.
         """
     async def prune(
         self,
@@ -795,6 +838,155 @@ class EngineVolumes:
         """
 
 @final
+class EnginePlugins:
+    """The plugins of an `Engine`."""
+    async def list(
+        self,
+        *,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[Plugin]:
+        """Lists plugins.
+
+        Errors:
+        `invalid_input` for a filter that the engine does not know.
+
+        Arguments:
+            filters: The engine's filters: `capability` and `enabled`.
+        """
+    async def get(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plugin:
+        """The plugin of this name.
+
+        Errors:
+        `not_found`.
+        """
+    async def privileges(
+        self,
+        reference: str,
+        *,
+        alias: str | None = None,
+        auth: RegistryAuth | Mapping[str, Any] | None = None,
+        disabled: bool = False,
+        settings: Iterable[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[PluginPrivilege]:
+        """What a plugin of a registry wants of the host. Installing it grants all of this.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable`.
+
+        Arguments:
+            alias: Another name for it here.
+            auth: The login for the registry; default: the one of the user's configuration.
+            disabled: Installs it and does not start it.
+            settings: Its settings, as `NAME=value`.
+        """
+    async def install(
+        self,
+        reference: str,
+        *,
+        alias: str | None = None,
+        auth: RegistryAuth | Mapping[str, Any] | None = None,
+        disabled: bool = False,
+        settings: Iterable[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plugin:
+        """Installs a plugin from a registry, grants what it wants of the host, and starts it.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable`, `already_exists`.
+
+        Arguments:
+            alias: Another name for it here.
+            auth: The login for the registry; default: the one of the user's configuration.
+            disabled: Installs it and does not start it.
+            settings: Its settings, as `NAME=value`.
+        """
+    async def create(
+        self,
+        name: str,
+        folder: str | PathLike[str],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plugin:
+        """Makes a plugin of a folder that holds `config.json` and `rootfs`.
+
+        Errors:
+        `not_found` for the folder, `invalid_input` for what is wrong in it, `already_exists`.
+        """
+    async def set(
+        self,
+        name: str,
+        settings: Iterable[str],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Changes settings of a plugin that does not run, each as `NAME=value`.
+
+        Errors:
+        `not_found`, `conflict` while it runs, `invalid_input` for a setting that it does not have.
+        """
+    async def enable(
+        self,
+        name: str,
+        *,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Starts a plugin.
+
+        Errors:
+        `not_found`, `conflict` when it runs, `engine` when it does not start.
+
+        Arguments:
+            timeout: How long it may take to answer; default: the engine's, 30 s.
+        """
+    async def disable(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Stops a plugin.
+
+        Errors:
+        `not_found`, `conflict` while it is in use.
+
+        Arguments:
+            force: Also when it is in use.
+        """
+    async def remove(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes a plugin.
+
+        Errors:
+        `not_found`, `conflict` while it runs.
+
+        Arguments:
+            force: Also when it is in use.
+        """
+
+@final
 class Engine:
     """A Docker engine. Cheap to clone, safe to use from many tasks; its connections are reused and closed with the last clone."""
     @property
@@ -818,6 +1010,9 @@ class Engine:
     @property
     def volumes(self) -> EngineVolumes:
         """The volumes of an `Engine`."""
+    @property
+    def plugins(self) -> EnginePlugins:
+        """The plugins of an `Engine`."""
     @staticmethod
     async def connect(
         endpoint: str | None = None,
@@ -849,6 +1044,46 @@ class Engine:
             ssh: Login for an `ssh://` endpoint.
             timeout: How long an answer may take to begin; default 60 s. Calls that wait by nature are not bound by it.
             api_version: The API version to speak, such as `1.41`; default: the newest that both sides know.
+        """
+    @staticmethod
+    async def contexts(*, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> list[EngineContext]:
+        """The docker contexts of this user, the default one first.
+
+        Errors:
+        None that a caller can cause: a context that cannot be read is left out.
+        """
+    @staticmethod
+    async def create_context(
+        name: str,
+        endpoint: str,
+        *,
+        description: str | None = None,
+        tls: TlsOptions | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> EngineContext:
+        """Makes a docker context, or replaces the one of this name.
+
+        Errors:
+        `invalid_input` for a name or an endpoint that cannot be one, `io`.
+
+        Arguments:
+            description: What it is for.
+            tls: TLS for a `tcp://` endpoint: its files are copied into the store.
+        """
+    @staticmethod
+    async def use_context(name: str, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Makes a context the one that is used when nothing else is said, as `docker context use` does.
+
+        Errors:
+        `not_found`, `io`.
+        """
+    @staticmethod
+    async def remove_context(name: str, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+        """Removes a docker context. What is gone already is fine.
+
+        Errors:
+        `invalid_input` for the default one, `conflict` for the current one, `io`.
         """
     async def ping(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Ping:
         """Asks whether the engine answers.
@@ -1091,6 +1326,38 @@ class Container:
         Arguments:
             condition: `not-running` (default), `next-exit` or `removed`.
         """
+    async def wait_until(
+        self,
+        *,
+        port: int | None = None,
+        http: str | None = None,
+        http_status: int | None = None,
+        log: str | None = None,
+        log_times: int | None = None,
+        healthy: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Waits until it can be used, by one condition or several. Ports are reached at the container's address, through SSH
+        where its engine is, and at the published port of an engine that is reached over TCP.
+
+        Errors:
+        `unhealthy` when the container ends first or its health check fails, `timeout`, `invalid_input` for a condition that
+        it cannot meet, such as the health of one without a check.
+
+        Cancel safety:
+        The container is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
     def logs(
         self,
         *,
@@ -1117,6 +1384,22 @@ class Container:
             timestamps: Puts the time before each line.
             no_stdout: Leaves standard output out.
             no_stderr: Leaves standard error out.
+        """
+    def stats(
+        self,
+        *,
+        stream: bool | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Stream[ContainerStats]:
+        """What it uses, as a stream of measurements.
+
+        Errors:
+        `not_found`.
+
+        Arguments:
+            stream: Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
+                Else there is one, whose CPU use is that of a second.
         """
     async def top(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Processes:
         """Its processes.
@@ -1236,6 +1519,12 @@ class Container:
 
         Errors:
         `not_found`, `conflict`.
+        """
+    def export(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Stream[bytes]:
+        """Its whole file system as a tar, in parts as they come. Volumes are not in it.
+
+        Errors:
+        `not_found`.
         """
     async def put_archive(
         self,

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -59,6 +59,12 @@ class ContainerSpec(_Model):
     _types = {"mounts": ("list", "Mount"), "healthcheck": "HealthCheck", "ulimits": ("list", "Ulimit")}
 
 
+class ContainerStats(_Model):
+    """What a container uses at one moment."""
+    __slots__ = ("time", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", "pids", "raw", )
+    _fields = ("time", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", "pids", "raw", )
+
+
 class Diagnostic(_Model):
     """One problem in a Compose file, with its place."""
     __slots__ = ("file", "line", "column", "path", "message", "suggestion", "chain", )
@@ -100,6 +106,12 @@ class EngineConfig(_Model):
     _fields = ("labels", "registry_mirrors", "insecure_registries", "storage_driver", "daemon_config", "env", )
 
 
+class EngineContext(_Model):
+    """A docker context."""
+    __slots__ = ("name", "description", "endpoint", "current", )
+    _fields = ("name", "description", "endpoint", "current", )
+
+
 class EngineEvent(_Model):
     """Something that happened on an engine."""
     __slots__ = ("kind", "action", "id", "attributes", "scope", "time", )
@@ -136,6 +148,12 @@ class FileChange(_Model):
     """One file that differs from the image."""
     __slots__ = ("path", "kind", )
     _fields = ("path", "kind", )
+
+
+class FoundImage(_Model):
+    """An image that a search found."""
+    __slots__ = ("name", "description", "stars", "official", )
+    _fields = ("name", "description", "stars", "official", )
 
 
 class HealthCheck(_Model):
@@ -244,6 +262,18 @@ class Plan(_Model):
     _types = {"steps": ("list", "Step")}
 
 
+class Plugin(_Model):
+    """A plugin of an engine."""
+    __slots__ = ("id", "name", "enabled", "description", "interfaces", "raw", )
+    _fields = ("id", "name", "enabled", "description", "interfaces", "raw", )
+
+
+class PluginPrivilege(_Model):
+    """Something of the host that a plugin wants."""
+    __slots__ = ("name", "description", "value", )
+    _fields = ("name", "description", "value", )
+
+
 class Processes(_Model):
     """The processes of a container."""
     __slots__ = ("titles", "processes", )
@@ -279,6 +309,12 @@ class RegistryAuth(_Model):
     """A login for a registry."""
     __slots__ = ("username", "password", "server", "identity_token", )
     _fields = ("username", "password", "server", "identity_token", )
+
+
+class RegistryInfo(_Model):
+    """What a registry has under a name."""
+    __slots__ = ("digest", "media_type", "size", "platforms", )
+    _fields = ("digest", "media_type", "size", "platforms", )
 
 
 class Resource(_Model):
@@ -390,6 +426,10 @@ class Volume(_Model):
 
 # One of a few texts, which the stubs name.
 Availability = str
+
+
+# One of a few texts, which the stubs name.
+Builder = str
 
 
 # One of a few texts, which the stubs name.

@@ -5,9 +5,11 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
+
+Builder = Literal["auto", "classic", "buildkit"]
 
 ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_exists", "conflict", "unauthorized", "forbidden", "untrusted", "unsupported", "unreachable", "timeout", "canceled", "command_failed", "engine", "not_converged", "unhealthy", "partial", "state_locked", "io", "internal"]
 
@@ -350,6 +352,43 @@ class ContainerSpec(_Model):
         """Options of the logging driver."""
 
 @final
+class ContainerStats(_Model):
+    """What a container uses at one moment."""
+    @property
+    def time(self) -> str:
+        """When it was measured, RFC 3339."""
+    @property
+    def cpu_percent(self) -> float:
+        """CPU use since the measurement before, in percent of one CPU; 0 in the first of a stream."""
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time since the container started, in seconds."""
+    @property
+    def memory(self) -> int:
+        """Memory that it uses, without what is only cache, in bytes."""
+    @property
+    def memory_limit(self) -> int:
+        """Its limit of memory, in bytes."""
+    @property
+    def network_received(self) -> int:
+        """Bytes received on its networks."""
+    @property
+    def network_sent(self) -> int:
+        """Bytes sent on its networks."""
+    @property
+    def disk_read(self) -> int:
+        """Bytes read from disks."""
+    @property
+    def disk_written(self) -> int:
+        """Bytes written to disks."""
+    @property
+    def pids(self) -> int:
+        """How many processes and threads it has."""
+    @property
+    def raw(self) -> Any:
+        """The engine's own answer, with its own names."""
+
+@final
 class Diagnostic(_Model):
     """One problem in a Compose file, with its place."""
     @property
@@ -503,6 +542,22 @@ class EngineConfig(_Model):
         """Variables of the engine's process, such as `HTTP_PROXY`."""
 
 @final
+class EngineContext(_Model):
+    """A docker context."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def description(self) -> str:
+        """What it is for, in its maker's words."""
+    @property
+    def endpoint(self) -> str:
+        """Where its engine is, as in `DOCKER_HOST`."""
+    @property
+    def current(self) -> bool:
+        """Whether it is the one that is used when nothing else is said."""
+
+@final
 class EngineEvent(_Model):
     """Something that happened on an engine."""
     @property
@@ -615,6 +670,22 @@ class FileChange(_Model):
     @property
     def kind(self) -> str:
         """`modified`, `added` or `deleted`."""
+
+@final
+class FoundImage(_Model):
+    """An image that a search found."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def description(self) -> str:
+        """What its maker says of it."""
+    @property
+    def stars(self) -> int:
+        """How many users marked it."""
+    @property
+    def official(self) -> bool:
+        """Whether it is one of Docker's own selection."""
 
 @final
 class HealthCheck(_Model):
@@ -974,6 +1045,41 @@ class Plan(_Model):
         """The options that the plan was made with, for applying it."""
 
 @final
+class Plugin(_Model):
+    """A plugin of an engine."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def name(self) -> str:
+        """Its name, with a tag."""
+    @property
+    def enabled(self) -> bool:
+        """Whether it runs."""
+    @property
+    def description(self) -> str:
+        """What it is for, in its maker's words."""
+    @property
+    def interfaces(self) -> list[str]:
+        """What it implements, such as `docker.volumedriver/1.0`."""
+    @property
+    def raw(self) -> Any:
+        """The engine's own answer."""
+
+@final
+class PluginPrivilege(_Model):
+    """Something of the host that a plugin wants."""
+    @property
+    def name(self) -> str:
+        """Such as `network`, `mount` or `device`."""
+    @property
+    def description(self) -> str:
+        """What it means."""
+    @property
+    def value(self) -> list[str]:
+        """What is wanted of it."""
+
+@final
 class Processes(_Model):
     """The processes of a container."""
     @property
@@ -1051,6 +1157,22 @@ class RegistryAuth(_Model):
     @property
     def identity_token(self) -> str | None:
         """Identity token in place of a password."""
+
+@final
+class RegistryInfo(_Model):
+    """What a registry has under a name."""
+    @property
+    def digest(self) -> str:
+        """The digest that the name means now, `sha256:…`."""
+    @property
+    def media_type(self) -> str:
+        """The type of what it names: an image, or a list of them."""
+    @property
+    def size(self) -> int:
+        """The size of that description in bytes."""
+    @property
+    def platforms(self) -> list[str]:
+        """Platforms, such as `linux/amd64`."""
 
 @final
 class Resource(_Model):

@@ -274,6 +274,11 @@ class EngineImages(_Group):
             extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address.
             shm_size: Size of `/dev/shm` for `RUN` instructions.
             context_tar: The context as an uncompressed tar, in place of a folder.
+            builder: Which builder makes it; default: BuildKit where the engine recommends it or the build needs it.
+            secrets: Secrets by ID, for `RUN --mount=type=secret`. They are in no layer and no log. BuildKit only.
+            secret_files: Secrets that are files, by ID. BuildKit only.
+            ssh: SSH agents by ID, as their sockets, for `RUN --mount=type=ssh`; an empty path is `SSH_AUTH_SOCK`, and the usual
+                ID is `default`. BuildKit only.
         """
         return _call(__name__, "Engine", "images.build", self._of, {"context": context}, options, "Image")
 
@@ -339,6 +344,29 @@ class EngineImages(_Group):
         `not_found`.
         """
         return _call(__name__, "Engine", "images.history", self._of, {"reference": reference}, options, ("list", "HistoryEntry"))
+
+    def registry_info(self, reference, **options):
+        """What a registry has under a name: the digest that the name means now, and the platforms. Nothing is pulled.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+
+        Arguments:
+            auth: Login for the registry.
+        """
+        return _call(__name__, "Engine", "images.registry_info", self._of, {"reference": reference}, options, "RegistryInfo")
+
+    def search(self, term, **options):
+        """Searches Docker Hub, through the engine, for images whose names or descriptions hold a term.
+
+        Errors:
+        `unreachable` when the engine cannot reach Docker Hub.
+
+        Arguments:
+            limit: At most so many; default: the engine's, 25.
+            filters: The engine's filters, such as `{"is-official": ["true"]}`.
+        """
+        return _call(__name__, "Engine", "images.search", self._of, {"term": term}, options, ("list", "FoundImage"))
 
     def prune(self, **options):
         """Removes images that have no name; with the filter `dangling=false`, all that no container uses.
@@ -498,6 +526,107 @@ class EngineVolumes(_Group):
         return _call(__name__, "Engine", "volumes.prune", self._of, {}, options, "PruneReport")
 
 
+class EnginePlugins(_Group):
+    """The plugins of an `Engine`."""
+    __slots__ = ()
+
+    def list(self, **options):
+        """Lists plugins.
+
+        Errors:
+        `invalid_input` for a filter that the engine does not know.
+
+        Arguments:
+            filters: The engine's filters: `capability` and `enabled`.
+        """
+        return _call(__name__, "Engine", "plugins.list", self._of, {}, options, ("list", "Plugin"))
+
+    def get(self, name, **options):
+        """The plugin of this name.
+
+        Errors:
+        `not_found`.
+        """
+        return _call(__name__, "Engine", "plugins.get", self._of, {"name": name}, options, "Plugin")
+
+    def privileges(self, reference, **options):
+        """What a plugin of a registry wants of the host. Installing it grants all of this.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable`.
+
+        Arguments:
+            alias: Another name for it here.
+            auth: The login for the registry; default: the one of the user's configuration.
+            disabled: Installs it and does not start it.
+            settings: Its settings, as `NAME=value`.
+        """
+        return _call(__name__, "Engine", "plugins.privileges", self._of, {"reference": reference}, options, ("list", "PluginPrivilege"))
+
+    def install(self, reference, **options):
+        """Installs a plugin from a registry, grants what it wants of the host, and starts it.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable`, `already_exists`.
+
+        Arguments:
+            alias: Another name for it here.
+            auth: The login for the registry; default: the one of the user's configuration.
+            disabled: Installs it and does not start it.
+            settings: Its settings, as `NAME=value`.
+        """
+        return _call(__name__, "Engine", "plugins.install", self._of, {"reference": reference}, options, "Plugin")
+
+    def create(self, name, folder, **options):
+        """Makes a plugin of a folder that holds `config.json` and `rootfs`.
+
+        Errors:
+        `not_found` for the folder, `invalid_input` for what is wrong in it, `already_exists`.
+        """
+        return _call(__name__, "Engine", "plugins.create", self._of, {"name": name, "folder": folder}, options, "Plugin")
+
+    def set(self, name, settings, **options):
+        """Changes settings of a plugin that does not run, each as `NAME=value`.
+
+        Errors:
+        `not_found`, `conflict` while it runs, `invalid_input` for a setting that it does not have.
+        """
+        return _call(__name__, "Engine", "plugins.set", self._of, {"name": name, "settings": settings}, options, None)
+
+    def enable(self, name, **options):
+        """Starts a plugin.
+
+        Errors:
+        `not_found`, `conflict` when it runs, `engine` when it does not start.
+
+        Arguments:
+            timeout: How long it may take to answer; default: the engine's, 30 s.
+        """
+        return _call(__name__, "Engine", "plugins.enable", self._of, {"name": name}, options, None)
+
+    def disable(self, name, **options):
+        """Stops a plugin.
+
+        Errors:
+        `not_found`, `conflict` while it is in use.
+
+        Arguments:
+            force: Also when it is in use.
+        """
+        return _call(__name__, "Engine", "plugins.disable", self._of, {"name": name}, options, None)
+
+    def remove(self, name, **options):
+        """Removes a plugin.
+
+        Errors:
+        `not_found`, `conflict` while it runs.
+
+        Arguments:
+            force: Also when it is in use.
+        """
+        return _call(__name__, "Engine", "plugins.remove", self._of, {"name": name}, options, None)
+
+
 class Engine(_Closing):
     """A Docker engine. Cheap to clone, safe to use from many tasks; its connections are reused and closed with the last clone."""
     __slots__ = ()
@@ -538,6 +667,11 @@ class Engine(_Closing):
         """The volumes of an `Engine`."""
         return EngineVolumes(self)
 
+    @property
+    def plugins(self):
+        """The plugins of an `Engine`."""
+        return EnginePlugins(self)
+
     @staticmethod
     def connect(endpoint=None, **options):
         """Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
@@ -561,6 +695,46 @@ class Engine(_Closing):
             api_version: The API version to speak, such as `1.41`; default: the newest that both sides know.
         """
         return _call(__name__, "Engine", "connect", None, {"endpoint": endpoint}, options, ("handle", "Engine"))
+
+    @staticmethod
+    def contexts(**options):
+        """The docker contexts of this user, the default one first.
+
+        Errors:
+        None that a caller can cause: a context that cannot be read is left out.
+        """
+        return _call(__name__, "Engine", "contexts", None, {}, options, ("list", "EngineContext"))
+
+    @staticmethod
+    def create_context(name, endpoint, **options):
+        """Makes a docker context, or replaces the one of this name.
+
+        Errors:
+        `invalid_input` for a name or an endpoint that cannot be one, `io`.
+
+        Arguments:
+            description: What it is for.
+            tls: TLS for a `tcp://` endpoint: its files are copied into the store.
+        """
+        return _call(__name__, "Engine", "create_context", None, {"name": name, "endpoint": endpoint}, options, "EngineContext")
+
+    @staticmethod
+    def use_context(name, **options):
+        """Makes a context the one that is used when nothing else is said, as `docker context use` does.
+
+        Errors:
+        `not_found`, `io`.
+        """
+        return _call(__name__, "Engine", "use_context", None, {"name": name}, options, None)
+
+    @staticmethod
+    def remove_context(name, **options):
+        """Removes a docker context. What is gone already is fine.
+
+        Errors:
+        `invalid_input` for the default one, `conflict` for the current one, `io`.
+        """
+        return _call(__name__, "Engine", "remove_context", None, {"name": name}, options, None)
 
     def ping(self, **options):
         """Asks whether the engine answers.
@@ -793,6 +967,28 @@ class Container(_Closing):
         """
         return _call(__name__, "Container", "wait", self, {}, options, "ExitStatus")
 
+    def wait_until(self, **options):
+        """Waits until it can be used, by one condition or several. Ports are reached at the container's address, through SSH
+        where its engine is, and at the published port of an engine that is reached over TCP.
+
+        Errors:
+        `unhealthy` when the container ends first or its health check fails, `timeout`, `invalid_input` for a condition that
+        it cannot meet, such as the health of one without a check.
+
+        Cancel safety:
+        The container is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
+        return _call(__name__, "Container", "wait_until", self, {}, options, None)
+
     def logs(self, **options):
         """Its output, as chunks of raw bytes. With `follow` the stream goes on until the container ends.
 
@@ -809,6 +1005,18 @@ class Container(_Closing):
             no_stderr: Leaves standard error out.
         """
         return _call(__name__, "Container", "logs", self, {}, options, ("stream", "LogChunk"))
+
+    def stats(self, **options):
+        """What it uses, as a stream of measurements.
+
+        Errors:
+        `not_found`.
+
+        Arguments:
+            stream: Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
+                Else there is one, whose CPU use is that of a second.
+        """
+        return _call(__name__, "Container", "stats", self, {}, options, ("stream", "ContainerStats"))
 
     def top(self, **options):
         """Its processes.
@@ -898,6 +1106,14 @@ class Container(_Closing):
         `not_found`, `conflict`.
         """
         return _call(__name__, "Container", "attach", self, {}, options, ("handle", "Session"))
+
+    def export(self, **options):
+        """Its whole file system as a tar, in parts as they come. Volumes are not in it.
+
+        Errors:
+        `not_found`.
+        """
+        return _call(__name__, "Container", "export", self, {}, options, ("stream", ("bytes", None)))
 
     def put_archive(self, path, **options):
         """Unpacks an uncompressed tar in a folder of the container.

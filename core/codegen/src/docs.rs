@@ -131,6 +131,14 @@ impl Docs {
     }
 }
 
+/// The name of a type whose texts are paths. Of a map, these are the values: the last text that it names.
+pub(crate) fn with_paths(kind: &str, text: &str, path: &str) -> String {
+    match kind.rsplit_once(text) {
+        Some((before, after)) => format!("{before}{path}{after}"),
+        None => kind.to_owned(),
+    }
+}
+
 fn public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }

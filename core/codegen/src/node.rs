@@ -480,7 +480,7 @@ impl Node<'_> {
     /// What a field takes as an argument.
     fn input_of(&self, field: &Field) -> String {
         let kind = self.input(&field.kind);
-        if field.path { kind.replace("string", "string | URL") } else { kind }
+        if field.path { crate::docs::with_paths(&kind, "string", "string | URL") } else { kind }
     }
 
     fn input(&self, kind: &Type) -> String {

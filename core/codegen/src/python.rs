@@ -379,7 +379,7 @@ impl Python<'_> {
     /// What a field takes as an argument.
     fn input_of(&self, field: &Field) -> String {
         let kind = self.input(&field.kind);
-        if field.path { kind.replace("str", "str | PathLike[str]") } else { kind }
+        if field.path { crate::docs::with_paths(&kind, "str", "str | PathLike[str]") } else { kind }
     }
 
     fn input(&self, kind: &Type) -> String {

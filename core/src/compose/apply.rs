@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::{
     app::{App, UpOptions, UpReport, first_ids},
     body::{self, Identity, image_of},
-    hash, labels, observe,
+    hash, labels,
+    model::ConfigObject,
+    observe,
     reconcile::{Reconciled, Work, effective},
     wait,
 };
@@ -114,6 +116,16 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
     let text = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
     let platform = text(&service.platform).or_else(|| build.platforms.first().cloned());
     let hosts = build.extra_hosts.iter().filter_map(|h| h.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let (mut secrets, mut secret_files) = (BTreeMap::new(), BTreeMap::new());
+    for secret in &build.secrets {
+        let Some(object) = model.secrets.get(&secret.source) else { continue };
+        let id = if secret.target.is_empty() { &secret.source } else { &secret.target }.clone();
+        if object.file.is_empty() {
+            secrets.insert(id, text_of(app, &secret.source, object)?.into());
+        } else {
+            secret_files.insert(id, object.file.clone().into());
+        }
+    }
     let call = app.engine.images().build(build.context.clone()).in_context(cx.clone()).with(|o| {
         o.tags = tags;
         o.dockerfile = text(&build.dockerfile);
@@ -127,6 +139,8 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
         o.cache_from.clone_from(&build.cache_from);
         o.network = text(&build.network);
         o.extra_hosts = hosts;
+        (o.secrets, o.secret_files) = (secrets, secret_files);
+        o.ssh = build.ssh.iter().map(|key| (key.id.clone(), key.path.clone().into())).collect();
     });
     call.await.map(drop).map_err(|e| e.with("service", name))
 }
@@ -207,6 +221,14 @@ async fn create(app: &App, name: &str, number: u64, container: &str, old: Option
         inherited: old.map(|o| anonymous_volumes(&o.row)).unwrap_or_default(),
     };
     let mut body = body::body(model, service, &identity)?;
+    // As docker compose does; it is no part of the hash.
+    let proxies = engine.proxies()?.into_iter().filter(|(name, _)| !service.environment.contains_key(name));
+    let proxies: Vec<Value> = proxies.map(|(name, value)| json!(format!("{name}={value}"))).collect();
+    if let (false, Some(map)) = (proxies.is_empty(), body.as_object_mut())
+        && let Some(env) = map.entry("Env").or_insert_with(|| json!([])).as_array_mut()
+    {
+        env.extend(proxies);
+    }
     // Engines before API 1.44 take one network when a container is made; it is connected to the others afterwards.
     let mut later = Vec::new();
     if engine.api_version().split_once('.').and_then(|(_, m)| m.parse::<u32>().ok()).is_some_and(|m| m < 44) {
@@ -288,6 +310,15 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     Ok(())
 }
 
+/// The content of a secret or config that is a text or a variable; empty for one that is a file.
+fn text_of(app: &App, key: &str, object: &ConfigObject) -> Result<String> {
+    if object.environment.is_empty() {
+        return Ok(object.content.clone());
+    }
+    let value = app.project.as_ref().and_then(|p| p.variable(&object.environment));
+    value.ok_or_else(|| Error::invalid(format!("the variable `{}` of `{key}` is not set", object.environment)).hint("set it, or give it in `env`"))
+}
+
 /// Secrets and configs that come from variables or texts are copied in before the start; those of files are mounted.
 async fn inject(app: &App, name: &str, id: &str) -> Result<()> {
     let model = app.model()?;
@@ -298,14 +329,7 @@ async fn inject(app: &App, name: &str, id: &str) -> Result<()> {
     for (references, objects, root) in [(&service.secrets, &model.secrets, "/run/secrets/"), (&service.configs, &model.configs, "/")] {
         for reference in references {
             let Some(object) = objects.get(&reference.source) else { continue };
-            let data = if object.environment.is_empty() {
-                object.content.clone()
-            } else {
-                let value = app.project.as_ref().and_then(|p| p.variable(&object.environment));
-                value.ok_or_else(|| {
-                    Error::invalid(format!("the variable `{}` of `{}` is not set", object.environment, reference.source)).hint("set it, or give it in `env`")
-                })?
-            };
+            let data = text_of(app, &reference.source, object)?;
             if data.is_empty() {
                 continue;
             }

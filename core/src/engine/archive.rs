@@ -89,6 +89,18 @@ impl Container {
         })
     }
 
+    /// Its whole file system as a tar, in parts as they come. Volumes are not in it.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn export(&self) -> Call<NoOptions, Streaming<Data>> {
+        let me = self.clone();
+        Call::new("container.export", move |_, _| async move {
+            let bytes = me.engine.client.bytes(Req::get(&["containers", me.id(), "export"]).patient()).await.map_err(|e| missing(e, me.name()))?;
+            Ok(Streaming::new(bytes.map(|b| b.map(Data))))
+        })
+    }
+
     /// Copies a file or folder of this host into the container, as `docker cp` does: into `target` when that is a folder
     /// there, else under that name.
     ///

@@ -1,17 +1,20 @@
-//! Building images with the engine's classic builder: the context goes as a tar while it is read.
+//! Building images with the engine's builders: the context goes as a tar while it is read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::Write,
     path::{Path, PathBuf},
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     Engine, Req,
+    buildkit::{Offer, Session, Trace},
     client::reader_stream,
+    config::{Config, env},
     ignore::Ignore,
     images::{Image, Images},
     progress::follow,
@@ -21,6 +24,7 @@ use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
     progress::Resource,
+    secret::Secret,
     units::{Data, Size},
 };
 
@@ -55,6 +59,60 @@ options! {
         pub shm_size: Option<Size>,
         /// The context as an uncompressed tar, in place of a folder.
         pub context_tar: Option<Data>,
+        /// Which builder makes it; default: BuildKit where the engine recommends it or the build needs it.
+        pub builder: Builder,
+        /// Secrets by ID, for `RUN --mount=type=secret`. They are in no layer and no log. BuildKit only.
+        pub secrets: BTreeMap<String, Secret>,
+        /// Secrets that are files, by ID. BuildKit only.
+        pub secret_files: BTreeMap<String, PathBuf>,
+        /// SSH agents by ID, as their sockets, for `RUN --mount=type=ssh`; an empty path is `SSH_AUTH_SOCK`, and the usual
+        /// ID is `default`. BuildKit only.
+        pub ssh: BTreeMap<String, PathBuf>,
+    }
+}
+
+/// Which of the engine's builders makes an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Builder {
+    /// BuildKit where the engine recommends it or the build needs it, else the classic one.
+    #[default]
+    Auto,
+    /// The classic one.
+    Classic,
+    /// BuildKit.
+    Buildkit,
+}
+
+impl BuildOptions {
+    fn needs_buildkit(&self) -> bool {
+        !(self.secrets.is_empty() && self.secret_files.is_empty() && self.ssh.is_empty())
+    }
+
+    /// What the build may ask for while it runs.
+    fn offer(&self) -> Result<Offer> {
+        let mut offer = Offer { secrets: self.secrets.clone(), agents: BTreeMap::new() };
+        for (id, file) in &self.secret_files {
+            let text = std::fs::read_to_string(file).map_err(|e| Error::file(file, e).with("secret", &**id))?;
+            offer.secrets.insert(id.clone(), text.into());
+        }
+        for (id, socket) in &self.ssh {
+            let socket = match socket.as_os_str().is_empty() {
+                false => socket.clone(),
+                true => env("SSH_AUTH_SOCK").map(PathBuf::from).ok_or_else(|| {
+                    Error::invalid("there is no SSH agent: SSH_AUTH_SOCK is not set").hint("start one, or give its socket").with("ssh", &**id)
+                })?,
+            };
+            use std::os::unix::fs::FileTypeExt;
+            let found = std::fs::metadata(&socket).map_err(|e| Error::file(&socket, e).with("ssh", &**id))?;
+            if !found.file_type().is_socket() {
+                return Err(Error::new(ErrorKind::Unsupported, format!("{} is no socket of an SSH agent", socket.display()))
+                    .hint("add the key to an agent with ssh-add, and give the agent's socket")
+                    .with("ssh", &**id));
+            }
+            offer.agents.insert(id.clone(), socket);
+        }
+        Ok(offer)
     }
 }
 
@@ -84,6 +142,19 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
         // A name that no file of the context has.
         dockerfile = format!(".dockerfile.{:016x}", rand::random::<u64>());
     }
+    let buildkit = match o.builder {
+        Builder::Buildkit => true,
+        Builder::Classic if o.needs_buildkit() => {
+            return Err(Error::invalid("the classic builder knows no secrets and no SSH agents").hint("build with BuildKit, or leave them out"));
+        }
+        Builder::Classic => false,
+        Builder::Auto => o.needs_buildkit() || engine.client.recommends_buildkit().await?,
+    };
+    // The engine calls back over it for as long as the build runs.
+    let session = if buildkit { Some(Session::open(engine, o.offer()?).await?) } else { None };
+    let config = Config::read()?;
+    let mut args = config.proxies(engine.client.endpoint());
+    args.extend(o.args.clone());
     let mut req =
         Req::post(&["build"]).query("dockerfile", &dockerfile).flag("nocache", o.no_cache).flag("pull", o.pull).query("rm", "true").query("forcerm", "true");
     for tag in &o.tags {
@@ -93,11 +164,15 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
     for (host, address) in &o.extra_hosts {
         req = req.query("extrahosts", format!("{host}:{address}"));
     }
-    for (name, value) in [("buildargs", json_map(&o.args)), ("labels", json_map(&o.labels))] {
+    for (name, value) in [("buildargs", json_map(&args)), ("labels", json_map(&o.labels))] {
         req = req.maybe(name, value);
     }
     if !o.cache_from.is_empty() {
         req = req.maybe("cachefrom", serde_json::to_string(&o.cache_from).ok());
+    }
+    match &session {
+        Some(session) => req = req.query("version", "2").query("session", &session.id),
+        None => req = req.header("x-registry-config", &logins(&config)),
     }
     let body = match o.context_tar {
         Some(data) => {
@@ -109,33 +184,60 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
         None => folder(context, dockerfile, inline)?,
     };
     let mut id = None;
-    let mut tail: Vec<String> = Vec::new();
+    let mut trace = Trace::new(&cx.events, &resource.name);
+    let mut tail: VecDeque<String> = VecDeque::new();
     let request = req.stream("application/x-tar", body).patient();
     let bytes = engine.client.bytes(request).await?;
     let result = follow(bytes, &cx.events, "build", resource, |message| {
         if let Some(found) = message.pointer("/aux/ID").and_then(Value::as_str) {
             id = Some(found.to_owned());
         }
+        trace.see(message);
         let words = text(message, "stream");
         if !words.trim().is_empty() {
-            tail.push(words.trim_end().to_owned());
+            tail.push_back(words.trim_end().to_owned());
             if tail.len() > 20 {
-                tail.remove(0);
+                tail.pop_front();
             }
         }
     })
     .await;
-    result.map_err(|e| {
-        let kind = if e.kind() == ErrorKind::CommandFailed { ErrorKind::CommandFailed } else { ErrorKind::InvalidInput };
-        let code = e.context().get("exit_code").cloned();
-        let error = Error::new(kind, e.message()).with("output", tail.join("\n")).hint("the end of the build's output is in the context").source(e);
-        match code {
-            Some(code) => error.with("exit_code", code),
-            None => error,
-        }
-    })?;
+    drop(session);
+    let output = if buildkit { trace.tail() } else { tail.into_iter().collect::<Vec<_>>().join("\n") };
+    result.map_err(|e| failure(e, &output))?;
     let id = id.ok_or_else(|| Error::new(ErrorKind::Engine, "the engine did not name the image that it built"))?;
     engine.images().get(id).await
+}
+
+/// What a builder's error means, with the end of the output. Each builder says it in its own words.
+fn failure(e: Error, output: &str) -> Error {
+    let message = e.message();
+    // «did not complete successfully: exit code: 1», in older engines «executor failed running [...]: exit code: 1».
+    let by_buildkit = message.rsplit_once("exit code: ").and_then(|(_, code)| code.trim().parse::<i64>().ok());
+    let code = e.context().get("exit_code").cloned().or_else(|| by_buildkit.map(|c| c.to_string()));
+    let kind = match e.kind() {
+        // The connection, a deadline and the like are no fault of the Dockerfile.
+        ErrorKind::Engine if code.is_some() => ErrorKind::CommandFailed,
+        ErrorKind::Engine => ErrorKind::InvalidInput,
+        other => other,
+    };
+    let error = Error::new(kind, message).with("output", output).hint("the end of the build's output is in the context");
+    let error = match code {
+        Some(code) => error.with("exit_code", code),
+        None => error,
+    };
+    error.source(e)
+}
+
+/// The logins of the user's configuration, in the form of the classic builder's header.
+fn logins(config: &Config) -> String {
+    use base64::Engine as _;
+    let all: serde_json::Map<String, Value> = config
+        .all_logins()
+        .into_iter()
+        .map(|(name, auth)| (name, serde_json::json!({"username": auth.username, "password": auth.password.reveal()})))
+        .collect();
+    base64::engine::general_purpose::URL_SAFE.encode(Value::Object(all).to_string())
 }
 
 fn json_map(map: &BTreeMap<String, String>) -> Option<String> {

@@ -71,9 +71,12 @@ pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
     http: PerProcess<Http>,
+    connector: Arc<dyn Connector>,
     endpoint: String,
     version: OnceLock<ApiVersion>,
     timeout: Duration,
+    /// What the user's configuration adds to every request.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl fmt::Debug for Client {
@@ -219,7 +222,13 @@ impl Req {
 }
 
 impl Client {
-    pub(crate) fn new(connector: Arc<dyn Connector>, endpoint: String, timeout: Option<Duration>, version: Option<ApiVersion>) -> Self {
+    pub(crate) fn new(
+        connector: Arc<dyn Connector>,
+        endpoint: String,
+        timeout: Option<Duration>,
+        version: Option<ApiVersion>,
+        headers: &std::collections::BTreeMap<String, String>,
+    ) -> Self {
         let dial = connector.clone();
         let http = PerProcess::new(move || {
             legacy::Client::builder(TokioExecutor::new())
@@ -232,7 +241,18 @@ impl Client {
         if let Some(version) = version {
             cell.set(version).ok();
         }
-        Self(Arc::new(Inner { http, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)) }))
+        let headers = headers.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.parse().ok()?))).collect();
+        Self(Arc::new(Inner { http, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)), headers, connector }))
+    }
+
+    /// A connection to a port of another host, as the engine's host sees it where that is reached through SSH.
+    pub(crate) async fn reach(&self, host: &str, port: u16) -> Result<Box<dyn Io>> {
+        self.0.connector.reach(host, port).await
+    }
+
+    /// Where the engine is, as in `DOCKER_HOST`.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.0.endpoint
     }
 
     /// The version that calls are made with, once it is known.
@@ -261,6 +281,14 @@ impl Client {
         Ok(self.0.version.get().copied().unwrap_or(MIN_API))
     }
 
+    /// Whether the engine would have images built with BuildKit.
+    pub(crate) async fn recommends_buildkit(&self) -> Result<bool> {
+        let response = self.send_raw(Req::get(&["_ping"])).await?;
+        let recommended = response.headers().get("builder-version").is_some_and(|v| v == "2");
+        drain(response).await;
+        Ok(recommended)
+    }
+
     /// bollard over the same pool.
     pub(crate) async fn docker(&self) -> Result<bollard::Docker> {
         let version = self.version().await?;
@@ -279,6 +307,7 @@ impl Client {
         let version = self.version().await.map_err(io)?;
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let path = if path.starts_with("/v1.") { path.to_owned() } else { format!("/v{version}{path}") };
+        request.headers_mut().extend(self.0.headers.iter().cloned());
         *request.uri_mut() = format!("http://engine{path}").parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
         self.0.http.get().request(request).await.map_err(|e| io(self.transport_error(e)))
     }
@@ -290,7 +319,7 @@ impl Client {
         }
         let uri = format!("http://engine{}{}", req.path, req.query);
         let mut request = Request::builder().method(req.method).uri(uri).header(HOST, "engine");
-        for (name, value) in req.headers {
+        for (name, value) in self.0.headers.iter().cloned().chain(req.headers) {
             request = request.header(name, value);
         }
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
@@ -364,10 +393,10 @@ impl Client {
         })))
     }
 
-    /// Sends a request and takes the connection over, for attach and exec. Gives the stream and whether it is
-    /// multiplexed, where the engine says so.
-    pub(crate) async fn upgrade(&self, req: Req) -> Result<(Box<dyn Io>, Option<bool>)> {
-        let response = self.send(req.header("connection", "Upgrade").header("upgrade", "tcp")).await?;
+    /// Sends a request and takes the connection over for another protocol: `tcp` for attach and exec. Gives the stream and
+    /// whether it is multiplexed, where the engine says so.
+    pub(crate) async fn upgrade(&self, req: Req, protocol: &str) -> Result<(Box<dyn Io>, Option<bool>)> {
+        let response = self.send(req.header("connection", "Upgrade").header("upgrade", protocol)).await?;
         let multiplexed = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(|t| t.ends_with("multiplexed-stream"));
         let upgraded = hyper::upgrade::on(response).await.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the engine did not open a stream: {e}")))?;
         Ok((Box::new(TokioIo::new(upgraded)), multiplexed))

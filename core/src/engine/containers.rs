@@ -204,7 +204,10 @@ impl Drop for RemoveOnDrop {
 }
 
 async fn create(engine: &Engine, image: &str, command: &Command, spec: &ContainerSpec, cx: &Context) -> Result<Container> {
-    let body = spec.body(image, command, engine.client.version().await?)?;
+    let mut body = spec.body(image, command, engine.client.version().await?)?;
+    // As the docker CLI does: what the user's configuration says of proxies, where the call does not say otherwise.
+    let proxies = engine.proxies()?.into_iter().filter(|(name, _)| !spec.env.contains_key(name));
+    body.env.get_or_insert_default().extend(proxies.map(|(name, value)| format!("{name}={value}")));
     let resource = Resource::new("container", spec.name.clone().unwrap_or_else(|| image.to_owned()));
     cx.events.emit("create", &resource, Status::Started, "");
     let options = CreateContainerOptions { name: spec.name.clone(), platform: spec.platform.clone().unwrap_or_default() };

@@ -102,14 +102,14 @@ impl Session {
         let client = &container.engine.client;
         let made: Value = client.fetch(Req::post(&["containers", container.id(), "exec"]).json(&body)).await.map_err(|e| missing(e, container.name()))?;
         let id = text(&made, "Id");
-        let (io, _) = client.upgrade(Req::post(&["exec", &id, "start"]).json(&json!({"Detach": false, "Tty": o.tty}))).await?;
+        let (io, _) = client.upgrade(Req::post(&["exec", &id, "start"]).json(&json!({"Detach": false, "Tty": o.tty})), "tcp").await?;
         Ok(Self::new(&container.engine, "exec", id, o.tty, io))
     }
 
     pub(super) async fn attach(container: &Container, stdin: bool) -> Result<Self> {
         let tty = container.details().await?.raw.pointer("/Config/Tty").and_then(Value::as_bool).unwrap_or_default();
         let req = Req::post(&["containers", container.id(), "attach"]).flag("stream", true).flag("stdout", true).flag("stderr", true).flag("stdin", stdin);
-        let (io, _) = container.engine.client.upgrade(req).await?;
+        let (io, _) = container.engine.client.upgrade(req, "tcp").await?;
         Ok(Self::new(&container.engine, "containers", container.id().to_owned(), tty, io))
     }
 

@@ -116,7 +116,51 @@ options! {
 }
 
 options! {
-    /// Options of [`Images::push`].
+    /// Options of [`Images::search`].
+    pub struct SearchImages {
+        /// At most so many; default: the engine's, 25.
+        pub limit: Option<u32>,
+        /// The engine's filters, such as `{"is-official": ["true"]}`.
+        pub filters: Filters,
+    }
+}
+
+/// An image that a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FoundImage {
+    /// Its name.
+    pub name: String,
+    /// What its maker says of it.
+    pub description: String,
+    /// How many users marked it.
+    pub stars: u64,
+    /// Whether it is one of Docker's own selection.
+    pub official: bool,
+}
+
+/// What a registry has under a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RegistryInfo {
+    /// The digest that the name means now, `sha256:…`.
+    pub digest: String,
+    /// The type of what it names: an image, or a list of them.
+    pub media_type: String,
+    /// The size of that description in bytes.
+    pub size: u64,
+    /// Platforms, such as `linux/amd64`.
+    pub platforms: Vec<String>,
+}
+
+/// The login that was given, else the one of the user's configuration.
+pub(super) async fn login(given: Option<RegistryAuth>, reference: &str) -> Result<Option<RegistryAuth>> {
+    match given {
+        Some(auth) => Ok(Some(auth)),
+        None => super::config::Config::read()?.login_for(reference).await,
+    }
+}
+
+options! {
+    /// Options of [`Images::push`] and [`Images::registry_info`].
     pub struct PushOptions {
         /// Login for the registry.
         pub auth: Option<RegistryAuth>,
@@ -241,7 +285,7 @@ impl Images {
             let (name, tag) = if reference.contains('@') { (reference.clone(), None) } else { split_tag(&reference) };
             let tag = if reference.contains('@') { tag } else { tag.or_else(|| Some("latest".to_owned())) };
             let mut req = Req::post(&["images", "create"]).query("fromImage", &name).maybe("tag", tag).maybe("platform", o.platform).patient();
-            if let Some(auth) = &o.auth {
+            if let Some(auth) = login(o.auth, &reference).await? {
                 req = req.header("x-registry-auth", &auth.header());
             }
             let resource = Resource::new("image", &reference);
@@ -264,11 +308,55 @@ impl Images {
         let (engine, reference) = (self.0.clone(), reference.into());
         Call::new("images.push", move |o: PushOptions, cx| async move {
             let (name, tag) = split_tag(&reference);
-            let auth = o.auth.unwrap_or_default().header();
+            let auth = login(o.auth, &reference).await?.unwrap_or_default().header();
             let req = Req::post(&["images", &name, "push"]).maybe("tag", tag).header("x-registry-auth", &auth).patient();
             let resource = Resource::new("image", &reference);
             let work = async { follow(engine.client.bytes(req).await?, &cx.events, "push", &resource, |_| ()).await };
             cx.events.track("push", resource.clone(), work).await.map_err(|e| registry(missing(e, &reference), &reference))
+        })
+    }
+
+    /// What a registry has under a name: the digest that the name means now, and the platforms. Nothing is pulled.
+    ///
+    /// # Errors
+    /// `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+    pub fn registry_info(&self, reference: impl Into<String>) -> Call<PushOptions, RegistryInfo> {
+        let (engine, reference) = (self.0.clone(), reference.into());
+        Call::new("images.registry_info", move |o: PushOptions, _| async move {
+            let auth = login(o.auth, &reference).await?.unwrap_or_default().header();
+            let req = Req::get(&["distribution", &reference, "json"]).header("x-registry-auth", &auth).patient();
+            let raw: Value = engine.client.fetch(req).await.map_err(|e| registry(e, &reference))?;
+            let platform = |p: &Value| -> String {
+                let parts = ["os", "architecture", "variant"].map(|n| text(p, n));
+                parts.iter().filter(|t| !t.is_empty()).cloned().collect::<Vec<_>>().join("/")
+            };
+            let descriptor = raw.get("Descriptor").cloned().unwrap_or_default();
+            Ok(RegistryInfo {
+                digest: text(&descriptor, "digest"),
+                media_type: text(&descriptor, "mediaType"),
+                size: descriptor.get("size").and_then(Value::as_u64).unwrap_or_default(),
+                platforms: raw.get("Platforms").and_then(Value::as_array).map(|l| l.iter().map(platform).collect()).unwrap_or_default(),
+            })
+        })
+    }
+
+    /// Searches Docker Hub, through the engine, for images whose names or descriptions hold a term.
+    ///
+    /// # Errors
+    /// `unreachable` when the engine cannot reach Docker Hub.
+    pub fn search(&self, term: impl Into<String>) -> Call<SearchImages, Vec<FoundImage>> {
+        let (engine, term) = (self.0.clone(), term.into());
+        Call::new("images.search", move |o: SearchImages, _| async move {
+            let req = Req::get(&["images", "search"]).query("term", &term).maybe("limit", o.limit.map(|l| l.to_string())).filters(&o.filters).patient();
+            let rows: Vec<Value> = engine.client.fetch(req).await.map_err(|e| registry(e, &term))?;
+            let flag = |r: &Value, n: &str| r.get(n).and_then(Value::as_bool).unwrap_or_default();
+            let read = |r: &Value| FoundImage {
+                name: text(r, "name"),
+                description: text(r, "description"),
+                stars: r.get("star_count").and_then(Value::as_u64).unwrap_or_default(),
+                official: flag(r, "is_official"),
+            };
+            Ok(rows.iter().map(read).collect())
         })
     }
 
@@ -422,7 +510,7 @@ impl Images {
 }
 
 /// What the engine says of a registry, by kind.
-fn registry(e: Error, reference: &str) -> Error {
+pub(super) fn registry(e: Error, reference: &str) -> Error {
     let message = e.message().to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|w| message.contains(w));
     let kind = if has(&["no basic auth", "unauthorized", "authentication required"]) {

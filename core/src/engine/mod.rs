@@ -2,18 +2,24 @@
 
 mod archive;
 mod build;
+mod buildkit;
 pub(crate) mod client;
+mod config;
 mod connect;
 mod container;
 mod containers;
+mod contexts;
 mod events;
 mod exec;
 mod ignore;
 mod images;
 mod logs;
 mod networks;
+mod plugins;
 mod progress;
+mod ready;
 mod spec;
+pub(crate) mod stats;
 pub(crate) mod surface;
 mod system;
 mod volumes;
@@ -23,19 +29,26 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use archive::PutArchive;
-pub use build::BuildOptions;
+pub use build::{BuildOptions, Builder};
 pub use connect::ConnectOptions;
 pub use container::{
     CommitOptions, Container, ContainerDetails, ContainerProperties, ExitStatus, FileChange, KillOptions, Processes, PublishedPort, RemoveContainer,
     StopOptions, UpdateContainer, WaitOptions,
 };
 pub use containers::{Containers, Filters, ListContainers, PruneOptions, PruneReport, RunOutput};
+pub use contexts::{CreateContext, EngineContext};
 pub use events::{EngineEvent, EventOptions};
 pub use exec::{ExecOptions, Session, SessionProperties};
-pub use images::{HistoryEntry, Image, Images, ImportImage, ListImages, LoadImages, LoadReport, PullOptions, PushOptions, RegistryAuth, RemoveImage};
+pub use images::{
+    FoundImage, HistoryEntry, Image, Images, ImportImage, ListImages, LoadImages, LoadReport, PullOptions, PushOptions, RegistryAuth, RegistryInfo,
+    RemoveImage, SearchImages,
+};
 pub use logs::{CommandOutput, LogChunk, LogOptions};
 pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, ListNetworks, Network, Networks, Subnet};
+pub use plugins::{EnablePlugin, InstallPlugin, ListPlugins, Plugin, PluginPrivilege, Plugins, RemovePlugin};
+pub use ready::WaitUntil;
 pub use spec::{Command, ContainerSpec, HealthCheck, Mount, Ulimit};
+pub use stats::{ContainerStats, StatsOptions};
 pub use system::{DiskUsage, Info, Ping, RawAnswer, RequestOptions, Version};
 pub use volumes::{CreateVolume, ListVolumes, RemoveVolume, Volume, Volumes};
 

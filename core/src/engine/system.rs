@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Engine, Req, client::status_error, images::RegistryAuth};
+use super::{
+    Engine, Req,
+    client::status_error,
+    images::{RegistryAuth, registry},
+};
 use crate::{
     call::{Call, NoOptions, options},
     error::{Error, ErrorKind, Result},
@@ -144,9 +148,11 @@ impl Engine {
     pub fn login(&self) -> Call<RegistryAuth, String> {
         let me = self.clone();
         Call::new("engine.login", move |o: RegistryAuth, _| async move {
-            let body = serde_json::json!({"username": o.username, "password": o.password.reveal(), "serveraddress": o.server});
+            let server = o.server.unwrap_or_default();
+            let body = serde_json::json!({"username": o.username, "password": o.password.reveal(), "serveraddress": server});
             let raw: Value = me.client.fetch(Req::post(&["auth"]).json(&body).patient()).await.map_err(|e| {
-                if e.message().contains("unauthorized") { Error::new(ErrorKind::Unauthorized, e.message()).hint("check user name and password") } else { e }
+                let refused = e.message().to_ascii_lowercase().contains("unauthorized");
+                if refused { Error::new(ErrorKind::Unauthorized, e.message()).hint("check user name and password") } else { registry(e, &server) }
             })?;
             Ok(text(&raw, "Status"))
         })

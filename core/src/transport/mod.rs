@@ -25,6 +25,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) trait Connector: Send + Sync + fmt::Debug {
     /// Opens one stream. Dropping the future gives the attempt up.
     fn connect(&self) -> BoxFuture<Result<Box<dyn Io>>>;
+
+    /// Opens a stream to a port of another host, by the way that leads to the engine's host.
+    fn reach(&self, host: &str, port: u16) -> BoxFuture<Result<Box<dyn Io>>> {
+        tcp::Tcp { host: host.to_owned(), port }.connect()
+    }
 }
 
 /// The connector for `endpoint`.

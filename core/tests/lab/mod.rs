@@ -30,3 +30,27 @@ pub fn output(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Strin
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Runs each scenario on each engine of the lab, with an image and a name that no other test has.
+#[allow(unused_macros, reason = "each test uses a part")]
+macro_rules! on_each_engine {
+    ($($scenario:ident)+) => {
+        on_each_engine!(engine "DOCKERKIT_LAB_ENGINE" $($scenario)+);
+        on_each_engine!(engine_28 "DOCKERKIT_LAB_ENGINE_28" $($scenario)+);
+    };
+    ($module:ident $variable:literal $($scenario:ident)+) => {
+        mod $module {
+            $(#[tokio::test]
+            async fn $scenario() {
+                let (Some(endpoint), Some(image)) = (super::variable($variable), super::variable("DOCKERKIT_LAB_IMAGE")) else { return };
+                super::$scenario(super::Engine::connect(endpoint).await.unwrap(), image, super::lab::name("dk-")).await;
+            })+
+        }
+    };
+}
+
+/// The names of the files in a tar.
+pub fn names_of(archive: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(archive);
+    archive.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string().trim_start_matches("./").to_owned()).collect()
+}

@@ -89,6 +89,11 @@ impl Connector for Ssh {
             }
         })
     }
+
+    fn reach(&self, host: &str, port: u16) -> BoxFuture<Result<Box<dyn Io>>> {
+        let (through, host) = (self.host.clone(), host.to_owned());
+        Box::pin(async move { Ok(Box::new(through.session().await?.port(&host, port).await?) as Box<dyn Io>) })
+    }
 }
 
 impl Ssh {

@@ -1,0 +1,233 @@
+//! Waiting until a container can be used: for a port, a line in its output, an answer over HTTP, its health check.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, future::BoxFuture};
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+
+use super::Container;
+use crate::{
+    call::{Call, options},
+    error::{Error, ErrorKind, Result},
+    transport::{Endpoint, Io},
+    units::Seconds,
+};
+
+options! {
+    /// Options of [`Container::wait_until`]: all that is named must come true. Where nothing is, the container must run, and
+    /// be healthy if it has a health check.
+    pub struct WaitUntil {
+        /// A TCP port of the container takes connections.
+        pub port: Option<u16>,
+        /// Its `port` answers a GET of this path, such as `/health`.
+        pub http: Option<String>,
+        /// The status of that answer; default: any from 200 to 399.
+        pub http_status: Option<u16>,
+        /// Its output, from its start, holds this text.
+        pub log: Option<String>,
+        /// How often the output must hold the text; default once.
+        pub log_times: Option<u32>,
+        /// Its health check passes.
+        pub healthy: bool,
+        /// How long it may take; default 1 min.
+        pub timeout: Option<Seconds>,
+    }
+}
+
+/// How often is looked where nothing tells.
+const LOOK: Duration = Duration::from_millis(100);
+/// How much of the output an error shows.
+const TAIL: u64 = 10;
+
+impl Container {
+    /// Waits until it can be used, by one condition or several. Ports are reached at the container's address, through SSH
+    /// where its engine is, and at the published port of an engine that is reached over TCP.
+    ///
+    /// # Errors
+    /// `unhealthy` when the container ends first or its health check fails, `timeout`, `invalid_input` for a condition that
+    /// it cannot meet, such as the health of one without a check.
+    ///
+    /// # Cancel safety
+    /// The container is left as it is.
+    pub fn wait_until(&self) -> Call<WaitUntil, ()> {
+        let me = self.clone();
+        Call::new("container.wait_until", move |o: WaitUntil, _| async move {
+            let limit = o.timeout.map_or(Duration::from_secs(60), |t| t.0);
+            let ready = me.ready(&o);
+            let ended = async {
+                // Only one that has run can end: one that was just made is waited for.
+                loop {
+                    let now = me.details().await?;
+                    if now.status != "created" {
+                        return me.wait_now("").await;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            let result = tokio::time::timeout(limit, async {
+                tokio::select! {
+                    biased;
+                    ready = ready => ready,
+                    ended = ended => {
+                        let code = ended?.exit_code;
+                        Err(Error::new(ErrorKind::Unhealthy, format!("{} ended with {code} before it was ready", me.name())).with("exit_code", code.to_string()))
+                    }
+                }
+            });
+            let result = result.await.unwrap_or_else(|_| {
+                let limit = crate::units::go_duration(limit);
+                Err(Error::new(ErrorKind::Timeout, format!("{} was not ready within {limit}: waited for {}", me.name(), o.describe())))
+            });
+            match result {
+                Err(e) if matches!(e.kind(), ErrorKind::Unhealthy | ErrorKind::Timeout) => Err(me.with_tail(e).await),
+                other => other,
+            }
+        })
+    }
+
+    async fn ready(&self, o: &WaitUntil) -> Result<()> {
+        let mut all: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
+        let nothing = o.port.is_none() && o.http.is_none() && o.log.is_none();
+        if o.healthy || nothing {
+            all.push(Box::pin(self.until_healthy(o.healthy)));
+        }
+        if let Some(text) = &o.log {
+            all.push(Box::pin(self.until_log(text, o.log_times.unwrap_or(1))));
+        }
+        match (o.port, &o.http) {
+            (None, Some(_)) => return Err(Error::invalid("`http` needs the `port` that is asked").hint("give both")),
+            (Some(port), Some(path)) => all.push(Box::pin(self.until_http(port, path, o.http_status))),
+            (Some(port), None) => all.push(Box::pin(self.until_port(port))),
+            (None, None) => {}
+        }
+        futures_util::future::try_join_all(all).await.map(drop)
+    }
+
+    async fn until_healthy(&self, must_have: bool) -> Result<()> {
+        loop {
+            let now = self.details().await?;
+            match now.health.as_deref() {
+                Some("healthy") => return Ok(()),
+                Some("unhealthy") => return Err(Error::new(ErrorKind::Unhealthy, format!("{} is unhealthy", self.name()))),
+                None | Some("none") if must_have => {
+                    return Err(Error::invalid(format!("{} has no health check", self.name())).hint("wait for a port or its output instead"));
+                }
+                None | Some("none") if now.status == "running" => return Ok(()),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    async fn until_log(&self, text: &str, times: u32) -> Result<()> {
+        let mut logs = self.logs().follow(true).await?;
+        let mut seen = String::new();
+        let mut found = 0;
+        while let Some(chunk) = StreamExt::next(&mut logs).await {
+            seen.push_str(&chunk?.data.text());
+            while let Some(at) = seen.find(text) {
+                found += 1;
+                if found >= times {
+                    return Ok(());
+                }
+                seen.drain(..at + text.len().max(1));
+            }
+            // The text may be in two chunks: what can be its beginning stays.
+            let mut keep = seen.len().saturating_sub(text.len());
+            while !seen.is_char_boundary(keep) {
+                keep -= 1;
+            }
+            seen.drain(..keep);
+        }
+        // The output ends with the container; whoever waits for that tells.
+        std::future::pending().await
+    }
+
+    async fn until_port(&self, port: u16) -> Result<()> {
+        loop {
+            if self.reach(port).await?.is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn until_http(&self, port: u16, path: &str, wanted: Option<u16>) -> Result<()> {
+        let uri: hyper::Uri = path
+            .parse()
+            .ok()
+            .filter(|_| path.starts_with('/'))
+            .ok_or_else(|| Error::invalid(format!("`{}` is not a path", crate::error::escape(path))).hint("write it as /health"))?;
+        loop {
+            if let Some(io) = self.reach(port).await?
+                && let Some(status) = get(io, &uri).await
+                && wanted.map_or((200..400).contains(&status), |w| w == status)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A connection to a port of the container, if it takes one now.
+    async fn reach(&self, port: u16) -> Result<Option<Box<dyn Io>>> {
+        let now = Self::load(&self.engine, self.id()).await?;
+        let seen = now.seen();
+        let published = seen.ports.iter().find(|p| p.target == port && p.protocol == "tcp").map(|p| p.published);
+        let (host, port) = match self.engine.endpoint() {
+            Endpoint::Tcp { host, .. } => match published {
+                Some(published) => (host.clone(), published),
+                None => {
+                    return Err(Error::invalid(format!("the port {port} of {} is not published, and its engine is elsewhere", self.name()))
+                        .hint("publish it, or wait for its output instead"));
+                }
+            },
+            // A container without an address of its own shares the host's.
+            _ => (seen.addresses.values().find(|a| !a.is_empty()).cloned().unwrap_or_else(|| "127.0.0.1".to_owned()), port),
+        };
+        match tokio::time::timeout(Duration::from_secs(2), self.engine.client.reach(&host, port)).await {
+            Ok(Ok(io)) => Ok(Some(io)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The end of the output belongs to the reason.
+    async fn with_tail(&self, e: Error) -> Error {
+        let mut text = String::new();
+        if let Ok(mut logs) = self.logs().tail(TAIL).await {
+            while let Some(Ok(chunk)) = StreamExt::next(&mut logs).await {
+                text.push_str(&chunk.data.text());
+            }
+        }
+        e.with("container", self.name()).with("output", text.trim_end()).hint("the end of its output is in the context")
+    }
+}
+
+impl WaitUntil {
+    /// The conditions as words.
+    fn describe(&self) -> String {
+        let mut words = Vec::new();
+        words.extend(self.port.map(|p| format!("port {p}")));
+        words.extend(self.http.as_ref().map(|p| format!("an answer to GET {p}")));
+        words.extend(self.log.as_ref().map(|t| format!("`{t}` in its output")));
+        if self.healthy || words.is_empty() {
+            words.push("its health".to_owned());
+        }
+        words.join(", ")
+    }
+}
+
+/// The status of the answer to a GET, if one comes.
+async fn get(io: Box<dyn Io>, uri: &hyper::Uri) -> Option<u16> {
+    let work = async {
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.ok()?;
+        let request = hyper::Request::get(uri).header(hyper::header::HOST, "localhost").body(Empty::<bytes::Bytes>::new()).ok()?;
+        let answer = sender.send_request(request);
+        tokio::pin!(connection);
+        tokio::select! {
+            answer = answer => Some(answer.ok()?.status().as_u16()),
+            _ = &mut connection => None,
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), work).await.ok().flatten()
+}
