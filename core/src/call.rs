@@ -148,6 +148,8 @@ set! {
     &str => Option<std::path::PathBuf>: |v| Some(v.into());
     &str => crate::secret::Secret: |v| v.into();
     &str => Option<crate::secret::Secret>: |v| Some(v.into());
+    String => crate::secret::Secret: |v| v.into();
+    String => Option<crate::secret::Secret>: |v| Some(v.into());
     Duration => Seconds: |v| Seconds(v);
     Duration => Option<Seconds>: |v| Some(Seconds(v));
     u64 => crate::units::Size: |v| crate::units::Size(v);

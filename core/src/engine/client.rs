@@ -312,8 +312,14 @@ impl Client {
         self.0.http.get().request(request).await.map_err(|e| io(self.transport_error(e)))
     }
 
+    /// How long the engine may be silent in answering a request.
+    fn limit(&self, req: &Req) -> Option<Duration> {
+        req.timeout.unwrap_or(Some(self.0.timeout))
+    }
+
     /// Sends a request as it is and gives the answer whatever its status.
     async fn send_raw(&self, req: Req) -> Result<Response<Incoming>> {
+        let limit = self.limit(&req);
         if let Some(bad) = req.bad {
             return Err(bad);
         }
@@ -325,7 +331,6 @@ impl Client {
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
         let http = self.0.http.get();
         let answer = http.request(request);
-        let limit = req.timeout.unwrap_or(Some(self.0.timeout));
         let result = match limit {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
@@ -347,7 +352,7 @@ impl Client {
         }
         let status = response.status();
         let content = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let body = collect(response, 64 << 10).await.unwrap_or_default();
+        let body = collect(response, 64 << 10, Some(self.0.timeout)).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let message = match serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|v| v.get("message").and_then(|m| m.as_str().map(str::to_owned))) {
             Some(message) => message,
@@ -369,14 +374,16 @@ impl Client {
     pub(crate) async fn whole(&self, mut req: Req) -> Result<(StatusCode, Bytes)> {
         let version = self.version().await?;
         req.path = format!("/v{version}{}", req.path);
+        let silence = self.limit(&req);
         let response = self.send_raw(req).await?;
         let status = response.status();
-        Ok((status, collect(response, 512 << 20).await?))
+        Ok((status, collect(response, 512 << 20, silence).await?))
     }
 
     /// Sends a request and reads the answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, req: Req) -> Result<T> {
-        let body = collect(self.send(req).await?, 512 << 20).await?;
+        let silence = self.limit(&req);
+        let body = collect(self.send(req).await?, 512 << 20, silence).await?;
         serde_json::from_slice(&body).map_err(|e| {
             Error::new(ErrorKind::Engine, format!("the engine's answer cannot be read: {e}"))
                 .hint("check that nothing between here and the engine changes answers")
@@ -415,7 +422,7 @@ impl Client {
     }
 
     fn transport_error(&self, e: legacy::Error) -> Error {
-        let error = carried(&e).unwrap_or_else(|| {
+        let error = carried(&e).or_else(|| crate::transport::refused(&e)).unwrap_or_else(|| {
             let mut text = e.to_string();
             let mut cause = std::error::Error::source(&e);
             while let Some(c) = cause {
@@ -492,12 +499,22 @@ async fn drain(response: Response<Incoming>) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-async fn collect(response: Response<Incoming>, limit: usize) -> Result<Bytes> {
+/// Reads a whole answer, which may be so long, and silent for so long.
+async fn collect(response: Response<Incoming>, limit: usize, silence: Option<Duration>) -> Result<Bytes> {
     let mut stream = response.into_body().into_data_stream();
     let mut first: Option<Bytes> = None;
     let mut rest = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")))?;
+    loop {
+        let next = match silence {
+            None => stream.next().await,
+            Some(limit) => tokio::time::timeout(limit, stream.next()).await.map_err(|_| {
+                Error::new(ErrorKind::Timeout, format!("the engine's answer stopped for {}", crate::units::go_duration(limit)))
+                    .hint("check that the engine is not stuck; the same call can be made again")
+            })?,
+        };
+        let Some(chunk) = next else { break };
+        let chunk =
+            chunk.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("the same call can be made again").source(e))?;
         match (&first, rest.is_empty()) {
             (None, _) => first = Some(chunk),
             (Some(head), true) => {

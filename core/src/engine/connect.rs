@@ -24,7 +24,8 @@ options! {
         pub tls: Option<TlsOptions>,
         /// Login for an `ssh://` endpoint.
         pub ssh: Option<SshOptions>,
-        /// How long an answer may take to begin; default 60 s. Calls that wait by nature are not bound by it.
+        /// How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
+        /// streams, are not bound by it.
         pub timeout: Option<Seconds>,
         /// The API version to speak, such as `1.41`; default: the newest that both sides know.
         pub api_version: Option<String>,

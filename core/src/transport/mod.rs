@@ -14,6 +14,7 @@ pub(crate) use endpoint::DEFAULT_SOCKET;
 pub use endpoint::Endpoint;
 pub use ssh::{HostKey, SshOptions};
 pub use tls::TlsOptions;
+pub(crate) use tls::refused;
 
 use crate::{call::BoxFuture, error::Result};
 

@@ -63,6 +63,9 @@ impl Tls {
         for cert in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(cert.map_err(|e| bad("CA certificate", &e))?).map_err(|e| bad("CA certificate", &e))?;
         }
+        if roots.is_empty() {
+            return Err(bad("CA certificate", &"there is none in it"));
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -78,7 +81,7 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(|e| bad("client certificate and key", &e))?
             }
             (None, None) => builder.with_no_client_auth(),
-            _ => return Err(Error::invalid("a client certificate needs its key, and a key its certificate")),
+            _ => return Err(Error::invalid("a client certificate needs its key, and a key its certificate").hint("give both, or neither")),
         };
         let name = options.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name).map_err(|e| bad("host name", &e))?;
@@ -89,9 +92,41 @@ impl Tls {
 fn pem(text: Option<&str>, file: Option<&PathBuf>) -> Result<Option<String>> {
     match (text, file) {
         (Some(text), _) => Ok(Some(text.to_owned())),
-        (None, Some(file)) => std::fs::read_to_string(file).map(Some).map_err(|e| Error::file(file, e)),
+        (None, Some(file)) => std::fs::read_to_string(file).map(Some).map_err(|e| Error::file(file, e).hint("give the path of a PEM file")),
         (None, None) => Ok(None),
     }
+}
+
+/// The error of an engine that refused our certificate, or that we showed none. Engines say so only when they are first
+/// spoken to.
+pub(crate) fn refused(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    use rustls::AlertDescription as Alert;
+    let mut cause = Some(e);
+    while let Some(c) = cause {
+        let inner = c.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).map(|e| e as &(dyn std::error::Error + 'static));
+        let found = c.downcast_ref::<rustls::Error>().or_else(|| inner.and_then(|e| e.downcast_ref::<rustls::Error>()));
+        if let Some(rustls::Error::AlertReceived(alert)) = found {
+            let ours = matches!(
+                alert,
+                Alert::CertificateRequired
+                    | Alert::BadCertificate
+                    | Alert::CertificateUnknown
+                    | Alert::CertificateExpired
+                    | Alert::CertificateRevoked
+                    | Alert::UnsupportedCertificate
+                    | Alert::UnknownCA
+                    | Alert::AccessDenied
+                    | Alert::DecryptError
+                    | Alert::HandshakeFailure
+            );
+            return ours.then(|| {
+                Error::new(ErrorKind::Unauthorized, format!("the engine does not take this client certificate: {alert:?}"))
+                    .hint("give a certificate and key that the engine's CA signed")
+            });
+        }
+        cause = c.source();
+    }
+    None
 }
 
 impl Connector for Tls {
@@ -100,6 +135,9 @@ impl Connector for Tls {
         Box::pin(async move {
             let stream = tcp::dial(&host, port).await?;
             let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| {
+                if let Some(refused) = refused(&e) {
+                    return refused.with("endpoint", format!("tcp://{host}:{port}"));
+                }
                 let untrusted = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some_and(|e| matches!(e, rustls::Error::InvalidCertificate(_)));
                 let kind = if untrusted { ErrorKind::Untrusted } else { ErrorKind::Unreachable };
                 Error::new(kind, format!("TLS with {host}:{port} failed: {e}"))
