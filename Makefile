@@ -1,5 +1,5 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup demo test check audit gen bench clean
+.PHONY: help setup demo test check audit gen bench bench-engine soak clean
 
 help:
 	@echo "make demo    set up what is missing and run the main job"
@@ -8,6 +8,8 @@ help:
 	@echo "make audit   licences, sources and doubled crates, by cargo-deny, which it installs"
 	@echo "make gen     write the generated files anew"
 	@echo "make bench   measure, beside the peers"
+	@echo "make bench-engine  the engine's calls, beside every client"
+	@echo "make soak    ten thousand calls that are given up, in Python and Node"
 	@echo "make clean   remove what was built"
 
 setup:
@@ -32,6 +34,12 @@ gen:
 
 bench: setup
 	@benches/run
+
+bench-engine: setup
+	@benches/engine/run
+
+soak: setup
+	@tests/soak/run
 
 clean:
 	rm -rf target .build node_modules bindings-node/*.node bindings-python/python/dockerkit/*.so

@@ -1,0 +1,53 @@
+// Ten thousand calls and streams that are given up, half of each, on a real engine: nothing of them may be left.
+'use strict'
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const { setTimeout: sleep } = require('node:timers/promises')
+const { Engine, errors } = require('dockerkit')
+
+const [BATCH, BATCHES, WARM] = [50, 200, 20]
+
+/** Open descriptors, threads and resident bytes. */
+function used() {
+  globalThis.gc?.()
+  return [fs.readdirSync('/proc/self/fd').length, fs.readdirSync('/proc/self/task').length, process.memoryUsage().rss]
+}
+
+async function main() {
+  const engine = await Engine.connect(process.env.DOCKERKIT_LAB_ENGINE)
+  const container = await engine.containers.run(process.env.DOCKERKIT_LAB_IMAGE, ['sleep', '100000'], { stopTimeoutMs: 0 })
+  try {
+    let before = used()
+    for (let i = 0; i < BATCHES; i += 1) {
+      const abort = new AbortController()
+      const { signal } = abort
+      const follow = async () => {
+        for await (const _ of await engine.events({ signal })) continue
+      }
+      const works = Array.from({ length: BATCH }, (_, n) => (n % 2 === 0 ? container.wait({ signal }) : follow()))
+      const ends = Promise.allSettled(works)
+      await sleep(5 * (i % 5))
+      abort.abort()
+      for (const end of await ends) assert.ok(end.status === 'rejected' && end.reason instanceof errors.CanceledError, String(end.reason ?? end.status))
+      if (i === WARM) {
+        await sleep(1000)
+        before = used()
+      }
+    }
+    await sleep(1000)
+    await engine.ping()
+    const after = used()
+    const megabytes = (bytes) => (bytes / 2 ** 20).toFixed(1)
+    console.log(
+      `Node: ${BATCH * BATCHES} given up; descriptors ${before[0]} -> ${after[0]}, threads ${before[1]} -> ${after[1]}, memory ${megabytes(before[2])} -> ${megabytes(after[2])} MB`,
+    )
+    assert.ok(after[0] <= before[0] + 2)
+    assert.ok(after[1] <= before[1] + 1)
+    assert.ok(after[2] <= before[2] + 10 * 2 ** 20)
+  } finally {
+    await container.remove({ force: true })
+  }
+}
+
+main()
