@@ -140,14 +140,15 @@ impl Pending {
         });
     }
 
-    /// The events since the last time, and the outcome if there is one: `(events, outcome)`.
-    fn poll(&self, py: Python<'_>) -> PyResult<(Vec<EventText>, Option<Py<PyAny>>)> {
+    /// The events since the last time, whether the call is done, and then its outcome: `(events, done, outcome)`.
+    /// The outcome of a stream that has ended is `None`.
+    fn poll(&self, py: Python<'_>) -> PyResult<(Vec<EventText>, bool, Option<Py<PyAny>>)> {
         let (events, outcome) = {
             let mut state = self.shared.lock();
             state.told = false;
             (state.events.drain(..).collect(), state.outcome.take())
         };
-        Ok((events, outcome.map(|o| to_python(py, o)).transpose()?))
+        Ok((events, outcome.is_some(), outcome.map(|o| to_python(py, o)).transpose()?))
     }
 
     /// Ends the call.

@@ -88,6 +88,22 @@ def test_logs_are_an_asynchronous_stream(endpoint: str, image: str, name: str) -
     assert asyncio.run(asyncio.wait_for(work(), 30)) == b"one\ntwo\n"
 
 
+def test_asynchronous_streams_end(endpoint: str, image: str, name: str) -> None:
+    async def work() -> None:
+        async with await aio.Engine.connect(endpoint) as engine:
+            container = await engine.containers.run(image, ["sh", "-c", "yes | head -n 20000; head -c 3000000 /dev/zero >/big"], name=name)
+            try:
+                await container.wait()
+                seen = b"".join([chunk.data async for chunk in container.logs()])
+                assert seen == b"y\n" * 20000
+                assert sum([len(part) async for part in container.get_archive("/big")]) > 3000000
+                assert [change async for change in engine.events(since="1", until="2")] == []
+            finally:
+                await container.remove(force=True)
+
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
 def test_files_go_in_and_out(container: dk.Container, tmp_path: Path) -> None:
     source = tmp_path / "source.txt"
     source.write_text("hello\n")

@@ -20,7 +20,7 @@ async def outcome_of(pending: Any, on_event: Any) -> Any:
     future = loop.create_future()
 
     def ready() -> None:
-        events, outcome = pending.poll()
+        events, done, outcome = pending.poll()
         try:
             if on_event is not None:
                 for pair in events:
@@ -29,7 +29,7 @@ async def outcome_of(pending: Any, on_event: Any) -> Any:
             if not future.done():
                 future.set_exception(error)
             return
-        if outcome is not None and not future.done():
+        if done and not future.done():
             future.set_result(outcome)
 
     pending.notify(loop.call_soon_threadsafe, ready)

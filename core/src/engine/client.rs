@@ -395,9 +395,10 @@ impl Client {
     pub(crate) async fn bytes(&self, req: Req) -> Result<ByteStream> {
         let response = self.send(req).await?;
         let lost = self.0.endpoint.clone();
-        Ok(Box::pin(response.into_body().into_data_stream().map_err(move |e| {
+        let parts = response.into_body().into_data_stream().map_err(move |e| {
             Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).with("endpoint", lost.clone()).hint("make the same call again")
-        })))
+        });
+        Ok(Box::pin(gathered(parts)))
     }
 
     /// Sends a request and takes the connection over for another protocol: `tcp` for attach and exec. Gives the stream and
@@ -491,6 +492,59 @@ fn carried(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
         cause = c.source();
     }
     None
+}
+
+/// How many bytes are gathered before they go on.
+const GATHER: usize = 64 << 10;
+
+/// The same bytes in larger parts. An engine writes each line of a log as a chunk of its own, and each would wake the reader,
+/// often on another thread. A task takes in what is there, and hands it on together; a reader that is slow holds it back, and
+/// when the reader is gone, it ends.
+fn gathered(mut parts: impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static) -> impl Stream<Item = Result<Bytes>> + Send {
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = sender.closed() => return,
+                first = parts.next() => first,
+            };
+            let mut held = match first {
+                None => return,
+                Some(Err(e)) => return sender.send(Err(e)).await.unwrap_or_default(),
+                Some(Ok(part)) => part,
+            };
+            let mut more = bytes::BytesMut::new();
+            let mut end = None;
+            while held.len() + more.len() < GATHER {
+                match futures_util::FutureExt::now_or_never(parts.next()) {
+                    None => break,
+                    Some(Some(Ok(part))) => {
+                        if more.is_empty() {
+                            more.reserve(GATHER);
+                            more.extend_from_slice(&held);
+                            held = Bytes::new();
+                        }
+                        more.extend_from_slice(&part);
+                    }
+                    Some(last) => {
+                        end = Some(last);
+                        break;
+                    }
+                }
+            }
+            let all = if more.is_empty() { held } else { more.freeze() };
+            if sender.send(Ok(all)).await.is_err() {
+                return;
+            }
+            match end {
+                Some(Some(Err(e))) => return sender.send(Err(e)).await.unwrap_or_default(),
+                Some(_) => return,
+                None => {}
+            }
+        }
+    });
+    futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|part| (part, receiver)) })
 }
 
 async fn drain(response: Response<Incoming>) {
