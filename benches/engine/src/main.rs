@@ -185,7 +185,8 @@ async fn bollards(docker: &bollard::Docker, op: &str, big: &bytes::Bytes) -> Res
             docker.remove_container(&made.id, Some(q::RemoveContainerOptions { force: true, v: true, ..Default::default() })).await?;
         }
         "exec" => {
-            let options = bollard::models::ExecConfig { attach_stdout: Some(true), attach_stderr: Some(true), cmd: Some(vec!["true".into()]), ..Default::default() };
+            let options =
+                bollard::models::ExecConfig { attach_stdout: Some(true), attach_stderr: Some(true), cmd: Some(vec!["true".into()]), ..Default::default() };
             let made = docker.create_exec(&target, options).await?;
             if let bollard::exec::StartExecResults::Attached { mut output, .. } = docker.start_exec(&made.id, None).await? {
                 while output.next().await.is_some() {}

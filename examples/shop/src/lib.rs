@@ -5,7 +5,7 @@
 
 use std::{
     env, fs,
-    io::{Read, Result, Write, Error},
+    io::{Error, Read, Result, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::exit,
     thread,

@@ -1,6 +1,9 @@
 //! The back: counts visits in a file on its volume, for those who know the secret.
 
-use std::{fs, io::{Error, Result}};
+use std::{
+    fs,
+    io::{Error, Result},
+};
 
 fn main() -> Result<()> {
     shop::serve(8082, |path| {
