@@ -123,7 +123,7 @@ def imports() -> str:
 
     def measure(kind: str, code: str) -> tuple[float, float]:
         if kind == "python":
-            program = [sys.executable, "-c", f"{code}\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"]
+            program = [sys.executable, "-c", f"{code}\nprint(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmRSS')))"]
         else:
             program = ["node", "-e", f"{code};console.log(process.memoryUsage().rss / 1024)"]
         times, memory = [], []
