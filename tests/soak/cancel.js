@@ -7,6 +7,8 @@ const { setTimeout: sleep } = require('node:timers/promises')
 const { Engine, errors } = require('dockerkit')
 
 const [BATCH, BATCHES, WARM] = [50, 200, 20]
+// Connections of the last batch are closed in the background.
+const SETTLE = 3000
 
 /** Open descriptors, threads and resident bytes. */
 function used() {
@@ -20,22 +22,22 @@ async function main() {
   try {
     let before = used()
     for (let i = 0; i < BATCHES; i += 1) {
-      const abort = new AbortController()
-      const { signal } = abort
-      const follow = async () => {
+      const aborts = Array.from({ length: BATCH }, () => new AbortController())
+      /** @param {AbortSignal} signal */
+      const follow = async (signal) => {
         for await (const _ of await engine.events({ signal })) continue
       }
-      const works = Array.from({ length: BATCH }, (_, n) => (n % 2 === 0 ? container.wait({ signal }) : follow()))
+      const works = aborts.map(({ signal }, n) => (n % 2 === 0 ? container.wait({ signal }) : follow(signal)))
       const ends = Promise.allSettled(works)
       await sleep(5 * (i % 5))
-      abort.abort()
+      for (const abort of aborts) abort.abort()
       for (const end of await ends) assert.ok(end.status === 'rejected' && end.reason instanceof errors.CanceledError, String(end.reason ?? end.status))
       if (i === WARM) {
-        await sleep(1000)
+        await sleep(SETTLE)
         before = used()
       }
     }
-    await sleep(1000)
+    await sleep(SETTLE)
     await engine.ping()
     const after = used()
     const megabytes = (bytes) => (bytes / 2 ** 20).toFixed(1)
