@@ -6,9 +6,9 @@ const fs = require('node:fs')
 const { setTimeout: sleep } = require('node:timers/promises')
 const { Engine, errors } = require('dockerkit')
 
-const [BATCH, BATCHES, WARM] = [50, 200, 20]
-// Connections of the last batch are closed in the background.
-const SETTLE = 3000
+const [BATCH, BATCHES, WARM] = [50, 200, 100]
+// Connections of the last batch are closed in the background, and memory is given back some seconds later.
+const SETTLE = 6000
 
 /** Open descriptors, threads and resident bytes. */
 function used() {
