@@ -429,7 +429,10 @@ export interface ConnectOptions {
   tls?: TlsOptions | null
   /** Login for an `ssh://` endpoint. */
   ssh?: SshOptions | null
-  /** How long an answer may take to begin; default 60 s. Calls that wait by nature are not bound by it. */
+  /**
+   * How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
+   * streams, are not bound by it.
+   */
   timeoutMs?: number | null
   /** The API version to speak, such as `1.41`; default: the newest that both sides know. */
   apiVersion?: string | null

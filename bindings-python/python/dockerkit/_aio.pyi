@@ -1042,7 +1042,8 @@ class Engine:
             context: A docker context by name; not together with an endpoint.
             tls: TLS for a `tcp://` endpoint.
             ssh: Login for an `ssh://` endpoint.
-            timeout: How long an answer may take to begin; default 60 s. Calls that wait by nature are not bound by it.
+            timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
+                streams, are not bound by it.
             api_version: The API version to speak, such as `1.41`; default: the newest that both sides know.
         """
     @staticmethod
