@@ -105,6 +105,13 @@ async fn a_bare_host_gets_an_engine_that_is_used_through_the_session() {
     assert!(shown.contains("40 100"), "{shown}");
     assert_eq!(session.wait().await.unwrap(), 7);
 
+    // A port of a container that only the host can reach.
+    let served = engine.containers().run(&*image, ["sh", "-c", "sleep 0.5; mkdir /www; echo ok >/www/health; exec httpd -f -p 8080 -h /www"]).await.unwrap();
+    served.wait_until().port(8080u16).http("/health").timeout(Duration::from_secs(20)).await.unwrap();
+    let e = served.wait_until().port(8081u16).timeout(Duration::from_millis(500)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout, "{e}");
+    served.remove().force(true).await.unwrap();
+
     // Many at once on the one session.
     let calls = (0..40).map(|_| async { engine.containers().list().all(true).await.unwrap().len() });
     assert!(futures_util::future::join_all(calls).await.iter().all(|n| *n >= 1));
