@@ -177,6 +177,23 @@ async fn sockets_that_are_none_are_told() {
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
+#[tokio::test]
+async fn an_engine_that_is_too_old_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            stream.read(&mut head).await.unwrap_or_default();
+            stream.write_all(PING.replace("1.43", "1.40").as_bytes()).await.ok();
+        }
+    });
+    let e = Engine::connect(format!("unix://{}", path.display())).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    assert!(e.to_string().contains("1.40") && e.hint_text().is_some(), "{e}");
+}
+
 /// Certificates, made with openssl.
 struct Authority {
     folder: PathBuf,
