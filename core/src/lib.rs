@@ -20,6 +20,7 @@ pub mod cluster;
 pub mod compose;
 pub mod engine;
 pub mod error;
+mod host;
 pub mod machine;
 pub mod monitor;
 pub mod plan;

@@ -14,7 +14,7 @@ use super::{
     Engine, Req,
     buildkit::{Offer, Session, Trace},
     client::reader_stream,
-    config::{Config, env},
+    config::Config,
     ignore::Ignore,
     images::{Image, Images},
     progress::follow,
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
+    host::variable,
     progress::Resource,
     secret::Secret,
     units::{Data, Size},
@@ -91,20 +92,21 @@ impl BuildOptions {
 
     /// What the build may ask for while it runs.
     fn offer(&self) -> Result<Offer> {
-        let mut offer = Offer { secrets: self.secrets.clone(), agents: BTreeMap::new() };
+        let mut offer = Offer::default();
+        offer.secrets.extend(self.secrets.iter().map(|(id, secret)| (id.clone(), secret.reveal().as_bytes().to_vec().into())));
         for (id, file) in &self.secret_files {
-            let text = std::fs::read_to_string(file).map_err(|e| Error::file(file, e).with("secret", &**id))?;
-            offer.secrets.insert(id.clone(), text.into());
+            let data = std::fs::read(file).map_err(|e| Error::file(file, e).hint("give the file of the secret").with("secret", &**id))?;
+            offer.secrets.insert(id.clone(), data.into());
         }
         for (id, socket) in &self.ssh {
             let socket = match socket.as_os_str().is_empty() {
                 false => socket.clone(),
-                true => env("SSH_AUTH_SOCK").map(PathBuf::from).ok_or_else(|| {
+                true => variable("SSH_AUTH_SOCK").map(PathBuf::from).ok_or_else(|| {
                     Error::invalid("there is no SSH agent: SSH_AUTH_SOCK is not set").hint("start one, or give its socket").with("ssh", &**id)
                 })?,
             };
             use std::os::unix::fs::FileTypeExt;
-            let found = std::fs::metadata(&socket).map_err(|e| Error::file(&socket, e).with("ssh", &**id))?;
+            let found = std::fs::metadata(&socket).map_err(|e| Error::file(&socket, e).hint("give the socket of an SSH agent that runs").with("ssh", &**id))?;
             if !found.file_type().is_socket() {
                 return Err(Error::new(ErrorKind::Unsupported, format!("{} is no socket of an SSH agent", socket.display()))
                     .hint("add the key to an agent with ssh-add, and give the agent's socket")

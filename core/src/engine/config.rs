@@ -2,19 +2,17 @@
 //!
 //! It is looked up when it is needed, so that what `docker login` writes counts at once. The format is that of the docker CLI.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::Stdio, time::Duration};
 
 use base64::Engine as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::RegistryAuth;
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::{home, variable},
+};
 
 /// What Docker Hub is called in the configuration and by helpers.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -23,14 +21,9 @@ const HELPER_LIMIT: Duration = Duration::from_secs(30);
 /// How much it may say.
 const HELPER_OUTPUT: u64 = 64 << 10;
 
-#[expect(clippy::disallowed_methods, reason = "this is where docker's variables are read")]
-pub(crate) fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
-}
-
 /// `DOCKER_CONFIG`, else `~/.docker`.
 pub(crate) fn folder() -> PathBuf {
-    env("DOCKER_CONFIG").map_or_else(|| Path::new(&env("HOME").unwrap_or_else(|| "/root".into())).join(".docker"), PathBuf::from)
+    variable("DOCKER_CONFIG").map_or_else(|| home().join(".docker"), PathBuf::from)
 }
 
 /// The configuration of the user, empty where there is none.
@@ -155,7 +148,7 @@ async fn ask(helper: &str, registry: &str) -> Result<Option<RegistryAuth>> {
     if !helper.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
         return Err(wrong("has a name that no program has"));
     }
-    let folders = env("PATH").unwrap_or_default();
+    let folders = variable("PATH").unwrap_or_default();
     let program = std::env::split_paths(&folders).filter(|f| f.is_absolute()).map(|f| f.join(&name)).find(|f| f.is_file());
     let program = program.ok_or_else(|| wrong("is not in PATH"))?;
     let work = async {

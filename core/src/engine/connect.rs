@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     Engine,
     client::{ApiVersion, Client},
-    config::{self, Config, env},
+    config::{self, Config},
     contexts::{self, Found},
 };
 use crate::{
     call::{Call, options},
     error::{Error, Result},
+    host::variable,
     transport::{self, Endpoint, SshOptions, TlsOptions},
     units::Seconds,
 };
@@ -78,12 +79,12 @@ fn find(endpoint: &str, context: Option<&str>) -> Result<Found> {
     if let Some(name) = context {
         return contexts::find(name);
     }
-    if let Some(host) = env("DOCKER_HOST") {
-        let folder = env("DOCKER_CERT_PATH").map_or_else(config::folder, PathBuf::from);
-        let tls = env("DOCKER_TLS_VERIFY").map(|_| TlsOptions::from_folder(folder));
+    if let Some(host) = variable("DOCKER_HOST") {
+        let folder = variable("DOCKER_CERT_PATH").map_or_else(config::folder, PathBuf::from);
+        let tls = variable("DOCKER_TLS_VERIFY").map(|_| TlsOptions::from_folder(folder));
         return Ok(Found { endpoint: Endpoint::parse(&host)?, tls, source: "DOCKER_HOST".into() });
     }
-    if let Some(name) = env("DOCKER_CONTEXT") {
+    if let Some(name) = variable("DOCKER_CONTEXT") {
         return contexts::find(&name);
     }
     match Config::read()?.current_context() {

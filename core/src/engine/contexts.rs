@@ -1,10 +1,6 @@
 //! docker contexts: engines by name, kept in docker's own store.
 
-use std::{
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,6 +13,7 @@ use super::{
 use crate::{
     call::{Call, NoOptions, options},
     error::{Error, ErrorKind, Result},
+    host::{variable, write_private},
     transport::{DEFAULT_SOCKET, Endpoint, TlsOptions},
 };
 
@@ -95,7 +92,7 @@ fn unknown(name: &str) -> Error {
 
 /// All contexts by name, the default one first. One that cannot be read is left out.
 fn all() -> Vec<EngineContext> {
-    let current = config::env("DOCKER_CONTEXT").or_else(|| Config::read().ok()?.current_context().map(str::to_owned)).unwrap_or_else(|| "default".to_owned());
+    let current = variable("DOCKER_CONTEXT").or_else(|| Config::read().ok()?.current_context().map(str::to_owned)).unwrap_or_else(|| "default".to_owned());
     let read = |entry: std::io::Result<std::fs::DirEntry>| -> Option<EngineContext> {
         let meta: Value = serde_json::from_str(&std::fs::read_to_string(entry.ok()?.path().join("meta.json")).ok()?).ok()?;
         let name = text(&meta, "Name");
@@ -112,17 +109,6 @@ fn all() -> Vec<EngineContext> {
         current: current == "default",
     };
     std::iter::once(default).chain(found).collect()
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write(file: &Path, data: &[u8]) -> Result<()> {
-    let io = |e| Error::file(file, e);
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
-    let part = folder.join(format!(".{}.{}.new", file.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));
-    let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(io)?;
-    out.write_all(data).and_then(|()| out.sync_all()).map_err(io)?;
-    std::fs::rename(&part, file).map_err(io)
 }
 
 impl Engine {
@@ -152,12 +138,12 @@ impl Engine {
             for (file, data) in [("ca.pem", &tls.ca_file), ("cert.pem", &tls.cert_file), ("key.pem", &tls.key_file)] {
                 if let Some(path) = data {
                     let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-                    write(&store.join("tls").join(&id).join("docker").join(file), &bytes)?;
+                    write_private(&store.join("tls").join(&id).join("docker").join(file), &bytes)?;
                 }
             }
             let description = o.description.unwrap_or_default();
             let meta = json!({"Name": name, "Metadata": {"Description": description}, "Endpoints": {"docker": {"Host": endpoint, "SkipTLSVerify": false}}});
-            write(&store.join("meta").join(&id).join("meta.json"), meta.to_string().as_bytes())?;
+            write_private(&store.join("meta").join(&id).join("meta.json"), meta.to_string().as_bytes())?;
             all().into_iter().find(|c| c.name == name).ok_or_else(|| Error::internal("the context was written and is not there"))
         })
     }
@@ -174,7 +160,7 @@ impl Engine {
             }
             let config = Config::read()?.with_context(Some(name.as_str()).filter(|n| *n != "default"));
             let text = serde_json::to_vec_pretty(&config).map_err(|e| Error::internal(e.to_string()))?;
-            write(&config::folder().join("config.json"), &text)
+            write_private(&config::folder().join("config.json"), &text)
         })
     }
 

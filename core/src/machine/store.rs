@@ -5,8 +5,7 @@
 
 use std::{
     fs::File,
-    io::Write,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,7 +13,10 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::{make_private, write_private},
+};
 
 /// A folder of machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,23 +142,6 @@ fn same(file: &File, path: &Path) -> bool {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
     }
-}
-
-/// Makes a folder, and those above it, that nobody else may enter.
-pub(crate) fn make_private(folder: &Path) -> Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Error::file(folder, e))
-}
-
-/// Writes a file that nobody else may read, all or nothing.
-pub(crate) fn write_private(path: &Path, data: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    make_private(folder)?;
-    let new = folder.join(format!(".{}.new", path.file_name().unwrap_or_default().to_string_lossy()));
-    let io = |e| Error::file(path, e);
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(io)?;
-    file.write_all(data).and_then(|()| file.sync_all()).map_err(io)?;
-    std::fs::rename(&new, path).map_err(io)?;
-    File::open(folder).and_then(|f| f.sync_all()).map_err(io)
 }
 
 #[cfg(test)]

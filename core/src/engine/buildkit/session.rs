@@ -13,12 +13,12 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
 
 use super::wire::{Credentials, Data, GetSecret, Health, Named};
 use crate::{
     engine::{Engine, Req, config::Config},
     error::Result,
-    secret::Secret,
 };
 
 /// The calls that are answered, as their paths.
@@ -34,11 +34,11 @@ const INVALID: u32 = 3;
 /// The largest message that is taken.
 const LARGEST: usize = 4 << 20;
 
-/// What a build may ask for.
-#[derive(Debug, Clone, Default)]
+/// What a build may ask for. It is never printed.
+#[derive(Default)]
 pub(in crate::engine) struct Offer {
     /// Secrets by ID.
-    pub(in crate::engine) secrets: BTreeMap<String, Secret>,
+    pub(in crate::engine) secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
     /// Sockets of SSH agents by ID.
     pub(in crate::engine) agents: BTreeMap<String, PathBuf>,
 }
@@ -91,7 +91,7 @@ async fn answer(request: Request<Incoming>, offer: &Offer) -> Answer {
     match path.as_str() {
         HEALTH => reply(&Health { status: 1 }),
         SECRET => match GetSecret::decode(message).ok().and_then(|m| offer.secrets.get(&m.id)) {
-            Some(secret) => reply(&Data { data: secret.reveal().as_bytes().to_vec() }),
+            Some(secret) => reply(&Data { data: secret.to_vec() }),
             None => failed(NOT_FOUND, "no such secret"),
         },
         LOGIN => {

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    EngineConfig, LocalDriver, MachineState,
-    store::{self, Store},
-};
+use super::{EngineConfig, LocalDriver, MachineState, store::Store};
 use crate::{
     call::Context,
     engine::{Command, Container, ContainerSpec, Engine, Filters},
@@ -133,7 +130,7 @@ impl Local<'_> {
         };
         self.store.one_at_a_time(&format!("network-{}", self.network()), self.make_network(host)).await?;
         let folder = self.folder();
-        store::make_private(&folder)?;
+        crate::host::make_private(&folder)?;
         let group = std::fs::metadata(&folder).map_err(|e| Error::file(&folder, e))?.gid();
         let command: Vec<String> =
             ["dockerd", "--host", &format!("unix://{INSIDE}/docker.sock"), "--host", "unix:///var/run/docker.sock", "--group", &group.to_string()]
@@ -180,7 +177,7 @@ impl Local<'_> {
 
     /// Starts the node and waits until its engine answers.
     async fn run(&self, container: &Container, cx: &Context) -> Result<()> {
-        store::make_private(&self.folder())?;
+        crate::host::make_private(&self.folder())?;
         let work = async {
             container.start().await?;
             self.wait_engine(container).await

@@ -12,10 +12,13 @@ use super::{
     SshOptions,
     actor::Session,
     known_hosts::{self, Files, Known, Place},
-    route::{self, Stop, env, home},
+    route::{self, Stop},
     socket::Plain,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::{home, variable},
+};
 
 /// Kinds of keys that a host may show, best first. A known host may have shown an older kind.
 const KINDS: [&str; 4] = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "ecdsa-sha2-nistp521"];
@@ -162,7 +165,7 @@ impl Try {
         let mut tried = Vec::new();
         let user = &self.stop.user;
         let by_agent = self.options.agent.unwrap_or(self.options.identity_files.is_empty());
-        if by_agent && env("SSH_AUTH_SOCK").is_some() {
+        if by_agent && variable("SSH_AUTH_SOCK").is_some() {
             if session.userauth_agent(user).is_ok() {
                 return Ok(());
             }

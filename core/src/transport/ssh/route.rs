@@ -9,7 +9,10 @@ use std::{
 use ssh2_config::{ParseRule, SshConfig};
 
 use super::SshOptions;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    host::{home, variable},
+};
 
 /// A host with all that is said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +22,6 @@ pub(super) struct Stop {
     pub(super) port: u16,
     /// Files of keys that the configuration names for it.
     pub(super) identity_files: Vec<PathBuf>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "the user's name, folder and agent are said by the environment")]
-pub(super) fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
-}
-
-pub(super) fn home() -> PathBuf {
-    env("HOME").unwrap_or_else(|| "/root".into()).into()
 }
 
 /// The stops on the way to a host, the host itself last.
@@ -52,7 +46,7 @@ pub(super) fn plan(user: Option<&str>, host: &str, port: Option<u16>, options: &
 
 fn stop(config: &SshConfig, user: Option<&str>, host: &str, port: Option<u16>) -> Stop {
     let said = config.query(host);
-    let user = user.map(str::to_owned).or(said.user).or_else(|| env("USER"));
+    let user = user.map(str::to_owned).or(said.user).or_else(|| variable("USER"));
     Stop {
         user: user.unwrap_or_else(|| "root".to_owned()),
         host: said.host_name.map_or_else(|| host.to_owned(), |name| name.replace("%h", host)),
@@ -111,7 +105,7 @@ mod tests {
     }
 
     fn user() -> String {
-        env("USER").unwrap_or_else(|| "root".into())
+        variable("USER").unwrap_or_else(|| "root".into())
     }
 
     #[test]
