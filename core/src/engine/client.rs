@@ -8,31 +8,23 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock},
-    task,
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Either, Full, StreamBody};
+use futures_util::{Stream, TryStreamExt};
+use http_body_util::BodyExt;
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
-    body::{Frame, Incoming},
+    Request, Response, StatusCode, Uri,
+    body::Incoming,
     header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
-use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{Connected, Connection},
-    },
-    rt::{TokioExecutor, TokioIo},
-};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde::{Serialize, de::DeserializeOwned};
-use tokio::io::AsyncRead;
+use serde::de::DeserializeOwned;
 
+use super::http::{AnswerBody, Failure, Pool, collect, drain, gathered};
+pub(crate) use super::http::{Body, Req, escape_segment, reader_stream};
 use crate::{
-    call::{BoxFuture, PerProcess},
+    call::PerProcess,
     error::{Error, ErrorKind, Result},
     transport::{Connector, Io},
 };
@@ -59,18 +51,15 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// The body of a request; bollard's own type, so that one pool serves both.
-pub(crate) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = std::io::Result<Frame<Bytes>>> + Send>>>>;
 /// A stream of an answer's bytes.
 pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-type Http = legacy::Client<Dial, Body>;
 
 /// A client of one engine. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
-    http: PerProcess<Http>,
+    pool: PerProcess<Pool>,
     connector: Arc<dyn Connector>,
     endpoint: String,
     version: OnceLock<ApiVersion>,
@@ -85,142 +74,6 @@ impl fmt::Debug for Client {
     }
 }
 
-/// One request that is not yet sent.
-#[must_use]
-pub(crate) struct Req {
-    method: Method,
-    path: String,
-    query: String,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    body: Body,
-    timeout: Option<Option<Duration>>,
-    bad: Option<Error>,
-}
-
-/// What may stay as it is in one segment of a path.
-const SEGMENT: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^').add(b'|');
-
-/// Writes a name into a path so that it stays one name.
-pub(crate) fn escape_segment(name: &str) -> String {
-    utf8_percent_encode(name, SEGMENT).to_string()
-}
-
-impl Req {
-    /// A request to the path made of `segments`, each of which is escaped.
-    pub(crate) fn new(method: Method, segments: &[&str]) -> Self {
-        let mut bad = None;
-        let mut path = String::new();
-        for segment in segments {
-            if segment.is_empty() || segment.split('/').any(|p| p == ".." || p == ".") {
-                bad = Some(Error::invalid(format!("`{}` cannot be a name", crate::error::escape(segment))).hint("give a name or an ID"));
-            }
-            path.push('/');
-            path.push_str(&escape_segment(segment));
-        }
-        Self { method, path, query: String::new(), headers: Vec::new(), body: Either::Left(Full::default()), timeout: None, bad }
-    }
-
-    pub(crate) fn get(segments: &[&str]) -> Self {
-        Self::new(Method::GET, segments)
-    }
-
-    pub(crate) fn post(segments: &[&str]) -> Self {
-        Self::new(Method::POST, segments)
-    }
-
-    pub(crate) fn delete(segments: &[&str]) -> Self {
-        Self::new(Method::DELETE, segments)
-    }
-
-    /// A request to a path that the caller wrote, query and all.
-    pub(crate) fn raw(method: Method, path: &str) -> Self {
-        let mut req = Self::new(method, &[]);
-        req.path = path.to_owned();
-        if !path.starts_with('/') || path.contains(char::is_whitespace) || path.split(['/', '?']).any(|p| p == "..") {
-            req.bad = Some(Error::invalid(format!("`{}` is not a path of the API", crate::error::escape(path))).hint("write it as /containers/json"));
-        }
-        req
-    }
-
-    /// Adds one query parameter.
-    pub(crate) fn query(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        self.query.push(if self.query.is_empty() { '?' } else { '&' });
-        self.query.push_str(&utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string());
-        self.query.push('=');
-        self.query.push_str(&utf8_percent_encode(value.as_ref(), percent_encoding::NON_ALPHANUMERIC).to_string());
-        self
-    }
-
-    /// Adds a query parameter where there is a value.
-    pub(crate) fn maybe(self, name: &str, value: Option<impl AsRef<str>>) -> Self {
-        match value {
-            Some(v) => self.query(name, v),
-            None => self,
-        }
-    }
-
-    /// Adds `name=true` when `on`.
-    pub(crate) fn flag(self, name: &str, on: bool) -> Self {
-        if on { self.query(name, "true") } else { self }
-    }
-
-    /// Adds filters in the engine's form, a JSON object of lists.
-    pub(crate) fn filters(self, filters: &std::collections::BTreeMap<String, Vec<String>>) -> Self {
-        if filters.is_empty() {
-            return self;
-        }
-        let text = serde_json::to_string(filters).unwrap_or_default();
-        self.query("filters", text)
-    }
-
-    /// Sets a JSON body.
-    pub(crate) fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(text) => {
-                self.body = Either::Left(Full::new(text.into()));
-                self.header("content-type", "application/json")
-            }
-            Err(e) => {
-                self.bad = Some(Error::internal(e.to_string()));
-                self
-            }
-        }
-    }
-
-    /// Sets a body of bytes.
-    pub(crate) fn bytes(mut self, content_type: &str, bytes: Bytes) -> Self {
-        self.body = Either::Left(Full::new(bytes));
-        self.header("content-type", content_type)
-    }
-
-    /// Sets a body that is sent as it comes.
-    pub(crate) fn stream(mut self, content_type: &str, stream: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static) -> Self {
-        self.body = Either::Right(StreamBody::new(Box::pin(stream.map_ok(Frame::data))));
-        self.header("content-type", content_type)
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        match HeaderValue::from_str(value) {
-            Ok(v) => self.headers.push((HeaderName::from_static(name), v)),
-            Err(_) => self.bad = Some(Error::invalid(format!("the header {name} holds characters that cannot be sent"))),
-        }
-        self
-    }
-
-    /// The answer must begin within `limit`.
-    pub(crate) fn within(mut self, limit: Duration) -> Self {
-        self.timeout = Some(Some(limit));
-        self
-    }
-
-    /// The answer may take as long as it takes.
-    pub(crate) fn patient(mut self) -> Self {
-        self.timeout = Some(None);
-        self
-    }
-}
-
 impl Client {
     pub(crate) fn new(
         connector: Arc<dyn Connector>,
@@ -229,20 +82,19 @@ impl Client {
         version: Option<ApiVersion>,
         headers: &std::collections::BTreeMap<String, String>,
     ) -> Self {
-        let dial = connector.clone();
-        let http = PerProcess::new(move || {
-            legacy::Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(Duration::from_secs(30))
-                .pool_timer(hyper_util::rt::TokioTimer::new())
-                .pool_max_idle_per_host(8)
-                .build(Dial { connector: dial.clone() })
-        });
         let cell = OnceLock::new();
         if let Some(version) = version {
             cell.set(version).ok();
         }
         let headers = headers.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.parse().ok()?))).collect();
-        Self(Arc::new(Inner { http, endpoint, version: cell, timeout: timeout.unwrap_or(Duration::from_secs(60)), headers, connector }))
+        Self(Arc::new(Inner {
+            pool: PerProcess::new(Pool::default),
+            endpoint,
+            version: cell,
+            timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            headers,
+            connector,
+        }))
     }
 
     /// A connection to a port of another host, as the engine's host sees it where that is reached through SSH.
@@ -307,9 +159,13 @@ impl Client {
         let version = self.version().await.map_err(io)?;
         let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let path = if path.starts_with("/v1.") { path.to_owned() } else { format!("/v{version}{path}") };
+        request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
         request.headers_mut().extend(self.0.headers.iter().cloned());
-        *request.uri_mut() = format!("http://engine{path}").parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
-        self.0.http.get().request(request).await.map_err(|e| io(self.transport_error(e)))
+        *request.uri_mut() = path.parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
+        let answer = self.ask(request).await.map_err(io)?;
+        let (head, body) = answer.into_parts();
+        let body = body.detach().ok_or_else(|| io(Error::internal("an answer without a body")))?;
+        Ok(Response::from_parts(head, body))
     }
 
     /// How long the engine may be silent in answering a request.
@@ -318,19 +174,18 @@ impl Client {
     }
 
     /// Sends a request as it is and gives the answer whatever its status.
-    async fn send_raw(&self, req: Req) -> Result<Response<Incoming>> {
+    async fn send_raw(&self, req: Req) -> Result<Response<AnswerBody>> {
         let limit = self.limit(&req);
         if let Some(bad) = req.bad {
             return Err(bad);
         }
-        let uri = format!("http://engine{}{}", req.path, req.query);
+        let uri = format!("{}{}", req.path, req.query);
         let mut request = Request::builder().method(req.method).uri(uri).header(HOST, "engine");
         for (name, value) in self.0.headers.iter().cloned().chain(req.headers) {
             request = request.header(name, value);
         }
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
-        let http = self.0.http.get();
-        let answer = http.request(request);
+        let answer = self.ask(request);
         let result = match limit {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
@@ -339,11 +194,16 @@ impl Client {
                     .with("endpoint", &*self.0.endpoint)
             })?,
         };
-        result.map_err(|e| self.transport_error(e))
+        result
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Result<Response<AnswerBody>> {
+        let connector = &self.0.connector;
+        self.0.pool.get().request(|| connector.connect(), request).await.map_err(|e| self.transport_error(e))
     }
 
     /// Sends a request and gives the answer when its status says that it went well.
-    pub(crate) async fn send(&self, mut req: Req) -> Result<Response<Incoming>> {
+    pub(crate) async fn send(&self, mut req: Req) -> Result<Response<AnswerBody>> {
         let version = self.version().await?;
         req.path = format!("/v{version}{}", req.path);
         let response = self.send_raw(req).await?;
@@ -406,8 +266,12 @@ impl Client {
     pub(crate) async fn upgrade(&self, req: Req, protocol: &str) -> Result<(Box<dyn Io>, Option<bool>)> {
         let response = self.send(req.header("connection", "Upgrade").header("upgrade", protocol)).await?;
         let multiplexed = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(|t| t.ends_with("multiplexed-stream"));
-        let upgraded = hyper::upgrade::on(response).await.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the engine did not open a stream: {e}")))?;
-        Ok((Box::new(TokioIo::new(upgraded)), multiplexed))
+        let refused = |why: String| Error::new(ErrorKind::Unreachable, format!("the engine did not open a stream{why}"));
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refused(format!(": status {}", response.status())));
+        }
+        let upgraded = response.into_body().upgrade().await.ok_or_else(|| refused(String::new()))?.map_err(|e| refused(format!(": {e}")))?;
+        Ok((upgraded, multiplexed))
     }
 
     /// Turns bollard's error into ours.
@@ -422,18 +286,21 @@ impl Client {
         }
     }
 
-    fn transport_error(&self, e: legacy::Error) -> Error {
-        let error = carried(&e).or_else(|| crate::transport::refused(&e)).unwrap_or_else(|| {
-            let mut text = e.to_string();
-            let mut cause = std::error::Error::source(&e);
-            while let Some(c) = cause {
-                text = c.to_string();
-                cause = c.source();
-            }
-            Error::new(ErrorKind::Unreachable, format!("the connection to the engine failed: {text}"))
-                .hint("check that the engine runs; the same call can be made again")
-                .source(e)
-        });
+    fn transport_error(&self, failure: Failure) -> Error {
+        let error = match failure {
+            Failure::Dial(error) => error,
+            Failure::Http(e) => crate::transport::refused(&e).unwrap_or_else(|| {
+                let mut text = e.to_string();
+                let mut cause = std::error::Error::source(&e);
+                while let Some(c) = cause {
+                    text = c.to_string();
+                    cause = c.source();
+                }
+                Error::new(ErrorKind::Unreachable, format!("the connection to the engine failed: {text}"))
+                    .hint("check that the engine runs; the same call can be made again")
+                    .source(e)
+            }),
+        };
         error.with("endpoint", &*self.0.endpoint)
     }
 }
@@ -492,157 +359,4 @@ fn carried(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
         cause = c.source();
     }
     None
-}
-
-/// How many bytes are gathered before they go on.
-const GATHER: usize = 64 << 10;
-
-/// The same bytes in larger parts. An engine writes each line of a log as a chunk of its own, and each would wake the reader,
-/// often on another thread. A task takes in what is there, and hands it on together; a reader that is slow holds it back, and
-/// when the reader is gone, it ends.
-fn gathered(mut parts: impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static) -> impl Stream<Item = Result<Bytes>> + Send {
-    let (sender, receiver) = tokio::sync::mpsc::channel(4);
-    tokio::spawn(async move {
-        loop {
-            let first = tokio::select! {
-                biased;
-                () = sender.closed() => return,
-                first = parts.next() => first,
-            };
-            let mut held = match first {
-                None => return,
-                Some(Err(e)) => return sender.send(Err(e)).await.unwrap_or_default(),
-                Some(Ok(part)) => part,
-            };
-            let mut more = bytes::BytesMut::new();
-            let mut end = None;
-            while held.len() + more.len() < GATHER {
-                match futures_util::FutureExt::now_or_never(parts.next()) {
-                    None => break,
-                    Some(Some(Ok(part))) => {
-                        if more.is_empty() {
-                            more.reserve(GATHER);
-                            more.extend_from_slice(&held);
-                            held = Bytes::new();
-                        }
-                        more.extend_from_slice(&part);
-                    }
-                    Some(last) => {
-                        end = Some(last);
-                        break;
-                    }
-                }
-            }
-            let all = if more.is_empty() { held } else { more.freeze() };
-            if sender.send(Ok(all)).await.is_err() {
-                return;
-            }
-            match end {
-                Some(Some(Err(e))) => return sender.send(Err(e)).await.unwrap_or_default(),
-                Some(_) => return,
-                None => {}
-            }
-        }
-    });
-    futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|part| (part, receiver)) })
-}
-
-async fn drain(response: Response<Incoming>) {
-    // An answer that is not read to its end would close its connection.
-    let mut body = response.into_body();
-    while let Some(Ok(_)) = body.frame().await {}
-}
-
-/// Reads a whole answer, which may be so long, and silent for so long.
-async fn collect(response: Response<Incoming>, limit: usize, silence: Option<Duration>) -> Result<Bytes> {
-    let mut stream = response.into_body().into_data_stream();
-    let mut first: Option<Bytes> = None;
-    let mut rest = Vec::new();
-    loop {
-        let next = match silence {
-            None => stream.next().await,
-            Some(limit) => tokio::time::timeout(limit, stream.next()).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, format!("the engine's answer stopped for {}", crate::units::go_duration(limit)))
-                    .hint("check that the engine is not stuck; the same call can be made again")
-            })?,
-        };
-        let Some(chunk) = next else { break };
-        let chunk =
-            chunk.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("the same call can be made again").source(e))?;
-        match (&first, rest.is_empty()) {
-            (None, _) => first = Some(chunk),
-            (Some(head), true) => {
-                rest.extend_from_slice(head);
-                rest.extend_from_slice(&chunk);
-            }
-            _ => rest.extend_from_slice(&chunk),
-        }
-        if rest.len() > limit {
-            return Err(Error::new(ErrorKind::Engine, "the engine's answer is too long"));
-        }
-    }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })
-}
-
-/// The connector in the form that hyper's pool takes.
-#[derive(Clone)]
-struct Dial {
-    connector: Arc<dyn Connector>,
-}
-
-impl tower_service::Service<Uri> for Dial {
-    type Response = Connected_;
-    type Error = std::io::Error;
-    type Future = BoxFuture<std::io::Result<Connected_>>;
-
-    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
-        task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let connect = self.connector.connect();
-        Box::pin(async move { connect.await.map(|io| Connected_(TokioIo::new(io))).map_err(|e| std::io::Error::other(Carried(Mutex::new(Some(e))))) })
-    }
-}
-
-/// A stream in the form that hyper's pool takes.
-struct Connected_(TokioIo<Box<dyn Io>>);
-
-impl Connection for Connected_ {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl hyper::rt::Read for Connected_ {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: hyper::rt::ReadBufCursor<'_>) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl hyper::rt::Write for Connected_ {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, buf: &[u8]) -> task::Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> task::Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bufs: &[std::io::IoSlice<'_>]) -> task::Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-}
-
-/// A reader's bytes as a stream for a request's body.
-pub(crate) fn reader_stream(reader: impl AsyncRead + Send + 'static) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
-    tokio_util::io::ReaderStream::with_capacity(reader, 128 << 10)
 }

@@ -11,6 +11,7 @@ mod containers;
 mod contexts;
 mod events;
 mod exec;
+mod http;
 mod ignore;
 mod images;
 mod logs;

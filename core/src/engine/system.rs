@@ -53,7 +53,7 @@ pub(crate) fn text(value: &Value, name: &str) -> String {
 
 impl Engine {
     pub(crate) async fn ping_now(&self) -> Result<Ping> {
-        let response = self.client.send(Req::get(&["_ping"])).await?;
+        let response = self.client.send(Req::new(hyper::Method::HEAD, &["_ping"])).await?;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         Ok(Ping {
             api_version: header("api-version").unwrap_or_default(),

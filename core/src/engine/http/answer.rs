@@ -1,0 +1,189 @@
+//! An answer's body: reading it moves the connection that it comes from.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http_body_util::BodyExt;
+use hyper::{
+    Response,
+    body::{Body, Frame, Incoming},
+};
+
+use super::{Pool, pool::Link};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    transport::Io,
+};
+
+/// The body of an answer. Dropped before its end, its connection is closed.
+pub(crate) struct AnswerBody {
+    /// There until it is given away.
+    incoming: Option<Incoming>,
+    link: Option<Link>,
+    pool: Arc<Pool>,
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnswerBody")
+    }
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, link: Link, pool: Arc<Pool>) -> Self {
+        Self { incoming: Some(incoming), link: Some(link), pool }
+    }
+
+    /// hyper's own body, whose connection is driven by a task of its own.
+    pub(crate) fn detach(mut self) -> Option<Incoming> {
+        if let Some(link) = self.link.take() {
+            link.detach(self.pool.clone());
+        }
+        self.incoming.take()
+    }
+
+    /// The stream itself, for another protocol that the engine has agreed to.
+    pub(crate) async fn upgrade(mut self) -> Option<hyper::Result<Box<dyn Io>>> {
+        let link = self.link.take()?;
+        Some(link.upgrade().await)
+    }
+
+    /// A part that has come; the connection is given back with the last.
+    fn part(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = Pin::new(incoming).poll_frame(cx);
+        match &frame {
+            Poll::Ready(None) => {
+                if let Some(link) = self.link.take() {
+                    self.pool.keep(link);
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.link = None,
+            _ => {}
+        }
+        frame
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if self.incoming.as_ref().is_some_and(Body::is_end_stream)
+            && let Some(link) = self.link.take()
+        {
+            self.pool.keep(link);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        loop {
+            if let Poll::Ready(frame) = self.part(cx) {
+                return Poll::Ready(frame);
+            }
+            let Some(link) = &mut self.link else { return Poll::Pending };
+            if link.drive(cx).is_pending() {
+                return self.part(cx);
+            }
+            // The connection is over; the body knows how it ended.
+            self.link = None;
+        }
+    }
+}
+
+/// Reads an answer to its end, so that its connection can be used again.
+pub(crate) async fn drain(response: Response<AnswerBody>) {
+    let mut body = response.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// Reads a whole answer, which may be so long, and silent for so long.
+pub(crate) async fn collect(response: Response<AnswerBody>, limit: usize, silence: Option<Duration>) -> Result<Bytes> {
+    let mut stream = response.into_body().into_data_stream();
+    let mut first: Option<Bytes> = None;
+    let mut rest = Vec::new();
+    loop {
+        let next = match silence {
+            None => stream.next().await,
+            Some(limit) => tokio::time::timeout(limit, stream.next()).await.map_err(|_| {
+                Error::new(ErrorKind::Timeout, format!("the engine's answer stopped for {}", crate::units::go_duration(limit)))
+                    .hint("check that the engine is not stuck; the same call can be made again")
+            })?,
+        };
+        let Some(chunk) = next else { break };
+        let chunk =
+            chunk.map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("the same call can be made again").source(e))?;
+        match (&first, rest.is_empty()) {
+            (None, _) => first = Some(chunk),
+            (Some(head), true) => {
+                rest.extend_from_slice(head);
+                rest.extend_from_slice(&chunk);
+            }
+            _ => rest.extend_from_slice(&chunk),
+        }
+        if rest.len() > limit {
+            return Err(Error::new(ErrorKind::Engine, "the engine's answer is too long"));
+        }
+    }
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })
+}
+
+/// How many bytes are gathered before they go on.
+const GATHER: usize = 64 << 10;
+
+/// The same bytes in larger parts: what has come goes on together. An engine writes each line of a log as a chunk of its own.
+pub(crate) fn gathered(mut parts: impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static) -> impl Stream<Item = Result<Bytes>> + Send {
+    let mut held = BytesMut::new();
+    // What came after the bytes that are held, when it is not bytes: the end, or an error.
+    let mut last: Option<Option<Error>> = None;
+    futures_util::stream::poll_fn(move |cx| {
+        if let Some(last) = &mut last {
+            return Poll::Ready(last.take().map(Err));
+        }
+        let mut first: Option<Bytes> = None;
+        loop {
+            match parts.poll_next_unpin(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(part))) => {
+                    // One large part goes on as it is.
+                    if first.is_none() && held.is_empty() {
+                        let full = part.len() >= GATHER;
+                        first = Some(part);
+                        if full {
+                            break;
+                        }
+                        continue;
+                    }
+                    if let Some(first) = first.take() {
+                        held.reserve(GATHER);
+                        held.extend_from_slice(&first);
+                    }
+                    held.extend_from_slice(&part);
+                    if held.len() >= GATHER {
+                        break;
+                    }
+                }
+                Poll::Ready(end) => {
+                    last = Some(end.and_then(std::result::Result::err));
+                    break;
+                }
+            }
+        }
+        match (first, held.is_empty(), &mut last) {
+            (Some(first), ..) => Poll::Ready(Some(Ok(first))),
+            (None, false, _) => Poll::Ready(Some(Ok(held.split().freeze()))),
+            (None, true, Some(last)) => Poll::Ready(last.take().map(Err)),
+            (None, true, None) => Poll::Pending,
+        }
+    })
+}

@@ -1,0 +1,212 @@
+//! Connections that are used again.
+//!
+//! A connection is driven by the call that uses it, in that call's own task: handing each answer from a task of the
+//! connection to the task of the call would cost two switches between threads, more than an engine takes for a short answer.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::http1::{self, Connection, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::runtime;
+
+use super::{AnswerBody, Body, upgraded::Upgraded};
+use crate::{
+    call::BoxFuture,
+    error::{Error, Result},
+    transport::Io,
+};
+
+/// How long a connection may wait for its next call.
+const IDLE: Duration = Duration::from_secs(30);
+/// How many connections wait for their next call.
+const KEPT: usize = 8;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// There was no connection.
+    Dial(Error),
+    /// The connection broke, or what came is not HTTP.
+    Http(hyper::Error),
+}
+
+/// The connections of one engine.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    idle: Mutex<Vec<Link>>,
+}
+
+/// One connection: where requests go in, and what moves them.
+pub(super) struct Link {
+    sender: SendRequest<Body>,
+    driver: Connection<TokioIo<Box<dyn Io>>, Body>,
+    /// The runtime whose threads watch the socket: another one may be gone, or not running, when the connection is next used.
+    home: runtime::Id,
+    since: Instant,
+    /// Whether an answer came through it before.
+    proven: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link")
+    }
+}
+
+impl Link {
+    async fn new(io: Box<dyn Io>) -> hyper::Result<Self> {
+        let (sender, driver) = http1::handshake(TokioIo::new(io)).await?;
+        Ok(Self { sender, driver, home: runtime::Handle::current().id(), since: Instant::now(), proven: false })
+    }
+
+    /// Moves bytes in both directions as far as they go; ready when the connection is over.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.driver.poll_without_shutdown(cx)
+    }
+
+    /// Whether the next request can be sent now.
+    fn is_free(&mut self) -> bool {
+        // The driver takes a step for each of: the answer's end, and asking for the next request.
+        let mut cx = Context::from_waker(Waker::noop());
+        self.drive(&mut cx).is_pending() && (self.sender.is_ready() || (self.drive(&mut cx).is_pending() && self.sender.is_ready()))
+    }
+
+    /// Sends a request and gives the answer's beginning. A request that never left comes back with the error.
+    async fn ask(&mut self, request: Request<Body>) -> std::result::Result<Response<Incoming>, (hyper::Error, Option<Request<Body>>)> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let result = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(result);
+                }
+                // When the driver is done, the answer is there, or why there is none.
+                if self.driver.poll_without_shutdown(cx).is_pending() {
+                    return answer.as_mut().poll(cx);
+                }
+            }
+        })
+        .await;
+        self.proven = result.is_ok();
+        result.map_err(|mut e| {
+            let unsent = e.take_message();
+            (e.into_error(), unsent)
+        })
+    }
+
+    /// Takes the stream over for another protocol, once the engine has agreed to it.
+    pub(super) async fn upgrade(mut self) -> hyper::Result<Box<dyn Io>> {
+        poll_fn(|cx| self.drive(cx)).await?;
+        let parts = self.driver.into_parts();
+        Ok(Box::new(Upgraded::new(parts.read_buf, parts.io.into_inner())))
+    }
+
+    /// Drives the connection in a task of its own until the answer has been read, for those who take hyper's own body.
+    pub(super) fn detach(mut self, pool: Arc<Pool>) {
+        tokio::spawn(async move {
+            let free = poll_fn(|cx| match self.drive(cx) {
+                Poll::Ready(_) => Poll::Ready(false),
+                Poll::Pending => self.sender.poll_ready(cx).map(|r| r.is_ok()),
+            })
+            .await;
+            if free {
+                pool.keep(self);
+            }
+        });
+    }
+}
+
+/// Whether asking twice does what asking once does.
+fn is_safe(request: &Request<Body>) -> bool {
+    request.method().is_safe()
+}
+
+/// The same request, where it has no body.
+fn again(request: &Request<Body>) -> Request<Body> {
+    let mut copy = Request::new(Body::Left(http_body_util::Full::default()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+impl Pool {
+    /// Sends a request over a connection that waits, or over a new one.
+    ///
+    /// A connection that waited may have been closed by the other side just now. A request that never left it, or that only
+    /// asks, is then sent once more over a new one.
+    pub(crate) async fn request(
+        self: &Arc<Self>,
+        dial: impl Fn() -> BoxFuture<Result<Box<dyn Io>>>,
+        request: Request<Body>,
+    ) -> std::result::Result<Response<AnswerBody>, Failure> {
+        let Some(mut link) = self.take() else { return self.fresh(dial, request).await };
+        let spare = is_safe(&request).then(|| again(&request));
+        match link.ask(request).await {
+            Ok(answer) => Ok(self.answered(link, answer)),
+            Err((e, unsent)) if e.is_parse() || e.is_user() => {
+                drop(unsent);
+                Err(Failure::Http(e))
+            }
+            Err((e, unsent)) => match unsent.or(spare) {
+                Some(request) => self.fresh(dial, request).await,
+                None => Err(Failure::Http(e)),
+            },
+        }
+    }
+
+    async fn fresh(
+        self: &Arc<Self>,
+        dial: impl Fn() -> BoxFuture<Result<Box<dyn Io>>>,
+        request: Request<Body>,
+    ) -> std::result::Result<Response<AnswerBody>, Failure> {
+        let io = dial().await.map_err(Failure::Dial)?;
+        let mut link = Link::new(io).await.map_err(Failure::Http)?;
+        match link.ask(request).await {
+            Ok(answer) => Ok(self.answered(link, answer)),
+            Err((e, _)) => Err(Failure::Http(e)),
+        }
+    }
+
+    fn answered(self: &Arc<Self>, link: Link, answer: Response<Incoming>) -> Response<AnswerBody> {
+        answer.map(|incoming| AnswerBody::new(incoming, link, self.clone()))
+    }
+
+    /// A connection that can be used here and now. Those that are over or too old are dropped.
+    fn take(&self) -> Option<Link> {
+        let here = runtime::Handle::current().id();
+        loop {
+            let mut link = {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                idle.retain(|l| l.since.elapsed() < IDLE);
+                let at = idle.iter().rposition(|l| l.home == here)?;
+                idle.remove(at)
+            };
+            if link.is_free() {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Takes a connection back whose answer has been read.
+    pub(super) fn keep(&self, mut link: Link) {
+        if !link.proven || !link.is_free() {
+            return;
+        }
+        link.since = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() >= KEPT {
+            idle.remove(0);
+        }
+        idle.push(link);
+    }
+}
