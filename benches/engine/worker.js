@@ -70,11 +70,12 @@ async function dockerode() {
 
 async function main() {
   const works = await { dockerkit, dockerode }[process.argv[2]]()
-  for await (const op of readline.createInterface({ input: process.stdin })) {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [op, times] = line.split(' ')
     const begin = performance.now()
     try {
-      await works[op]()
-      process.stdout.write(`${(performance.now() - begin).toFixed(4)}\n`)
+      for (let i = 0; i < Number(times); i++) await works[op]()
+      process.stdout.write(`${((performance.now() - begin) / Number(times)).toFixed(4)}\n`)
     } catch (error) {
       process.stdout.write(`failed ${String(error).replaceAll('\n', ' ')}\n`)
     }

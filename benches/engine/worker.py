@@ -168,13 +168,15 @@ async def coroutine(work: Coroutine[Any, Any, object]) -> object:
 def main() -> None:
     work = {"dockerkit": dockerkit, "dockerkit.aio": dockerkit_aio, "docker-py": docker_py, "aiodocker": aiodocker}[sys.argv[1]]()
     for line in sys.stdin:
+        operation, times = line.split()
         begin = time.perf_counter()
         try:
-            work(line.strip())
+            for _ in range(int(times)):
+                work(operation)
         except Exception as error:
             print(f"failed {type(error).__name__}: {error}".replace("\n", " "), flush=True)
         else:
-            print(f"{(time.perf_counter() - begin) * 1000:.4f}", flush=True)
+            print(f"{(time.perf_counter() - begin) * 1000 / int(times):.4f}", flush=True)
 
 
 if __name__ == "__main__":

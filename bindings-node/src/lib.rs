@@ -43,7 +43,8 @@ fn request(class: String, method: String, target: Option<&Handle>, args: String,
         method,
         target: target.map(|h| h.inner.clone()),
         args,
-        data: data.iter().map(|d| Bytes::copy_from_slice(d)).collect(),
+        // Not copied: JavaScript keeps the memory, and is told not to change it until the call is over.
+        data: data.into_iter().map(Bytes::from_owner).collect(),
         handles: handles.iter().map(|h| h.inner.clone()).collect(),
         context: Context::default(),
     }

@@ -19,7 +19,7 @@ use dockerkit::{
     progress::EventSink,
     surface::{self, Request},
 };
-use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use pyo3::{exceptions::PyRuntimeError, prelude::*, pybacked::PyBackedBytes};
 
 use crate::{
     handle::Handle,
@@ -32,13 +32,13 @@ pub(crate) fn failure(_py: Python<'_>, error: &Error) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 
-fn request(class: String, method: String, target: Option<&Handle>, args: String, data: Vec<Vec<u8>>, handles: Vec<Py<Handle>>) -> Request {
+fn request(class: String, method: String, target: Option<&Handle>, args: String, data: Vec<PyBackedBytes>, handles: Vec<Py<Handle>>) -> Request {
     Request {
         class,
         method,
         target: target.map(|h| h.inner.clone()),
         args,
-        data: data.into_iter().map(Bytes::from).collect(),
+        data: data.into_iter().map(Bytes::from_owner).collect(),
         handles: handles.iter().map(|h| h.get().inner.clone()).collect(),
         context: Context::default(),
     }
@@ -46,7 +46,7 @@ fn request(class: String, method: String, target: Option<&Handle>, args: String,
 
 /// Makes an object at once: `(ok, json, …)` as `Pending.wait` gives it.
 #[pyfunction]
-fn construct(py: Python<'_>, class: String, args: String, data: Vec<Vec<u8>>, handles: Vec<Py<Handle>>) -> PyResult<Py<PyAny>> {
+fn construct(py: Python<'_>, class: String, args: String, data: Vec<PyBackedBytes>, handles: Vec<Py<Handle>>) -> PyResult<Py<PyAny>> {
     let request = request(class, "new".to_owned(), None, args, data, handles);
     let made = py.detach(|| {
         let runtime = runtime::get()?;
@@ -63,16 +63,15 @@ fn construct(py: Python<'_>, class: String, args: String, data: Vec<Vec<u8>>, ha
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "one crossing of the language border for each call")]
 fn start(
-    py: Python<'_>,
     class: String,
     method: String,
     target: Option<&Bound<'_, Handle>>,
     args: String,
-    data: Vec<Vec<u8>>,
+    data: Vec<PyBackedBytes>,
     handles: Vec<Py<Handle>>,
     want_events: bool,
     deadline: Option<f64>,
-) -> PyResult<Pending> {
+) -> Pending {
     let shared = Arc::new(Shared::default());
     let mut request = request(class, method, target.map(Bound::get), args, data, handles);
     if want_events {
@@ -81,7 +80,7 @@ fn start(
     }
     request.context.deadline = deadline.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
     let work = async move { surface::start(request).await.map(Some) };
-    Pending::spawn(shared, work).map_err(|e| failure(py, &e))
+    Pending::new(shared, work)
 }
 
 /// Makes a forked child work: called by Python in the child.

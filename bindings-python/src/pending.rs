@@ -1,8 +1,11 @@
-//! A call that runs: waited for by a thread, or told to an event loop.
+//! A call that runs: in the thread that waits for it, or on the runtime for an event loop.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
     time::Duration,
 };
 
@@ -12,12 +15,13 @@ use dockerkit::{
     surface::{BatchStream, Reply},
 };
 use pyo3::{
+    exceptions::PyRuntimeError,
     prelude::*,
     types::{PyBytes, PyList, PyTuple},
 };
-use tokio::task::AbortHandle;
+use tokio::{runtime::Runtime, task::AbortHandle};
 
-use crate::{handle::Handle, runtime, stream::Stream};
+use crate::{failure, handle::Handle, runtime, stream::Stream};
 
 /// How long a thread waits before it looks for signals again.
 const SLICE: Duration = Duration::from_millis(40);
@@ -41,19 +45,25 @@ struct State {
     events: VecDeque<EventText>,
     outcome: Option<Outcome>,
     listener: Option<Listener>,
+    /// The thread that does the work, where it waits; events may come from others.
+    waiter: Option<Thread>,
     /// Whether the listener was told and has not looked yet.
     told: bool,
 }
 
+/// What a call tells while it runs, and in the end.
 #[derive(Default)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_events(&self) -> VecDeque<EventText> {
+        std::mem::take(&mut self.lock().events)
     }
 
     pub(crate) fn event(&self, event: &Event) {
@@ -72,7 +82,9 @@ impl Shared {
     }
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {
-        self.changed.notify_all();
+        if let Some(waiter) = &state.waiter {
+            waiter.unpark();
+        }
         if state.listener.is_none() || state.told {
             return;
         }
@@ -88,56 +100,103 @@ impl Shared {
     }
 }
 
+/// Where the work of a call is.
+enum Stage {
+    /// Nothing is done until somebody waits.
+    Ready(Work),
+    /// On the runtime's threads.
+    Running(AbortHandle),
+    /// Done, given up, or in the thread that waits.
+    Gone,
+}
+
+type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Wakes the thread that waits for a call.
+struct Waiting(Thread);
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// A running call. It ends when this object is dropped.
 #[pyclass(frozen, module = "dockerkit._native")]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
-    task: AbortHandle,
+    stage: Mutex<Stage>,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.task.abort();
+        self.cancel();
     }
 }
 
 impl Pending {
-    /// Runs `work` on the runtime.
-    pub(crate) fn spawn(shared: Arc<Shared>, work: impl Future<Output = Outcome> + Send + 'static) -> Result<Self> {
-        let runtime = runtime::get()?;
-        let task = runtime.spawn({
-            let shared = shared.clone();
-            async move {
-                let outcome = runtime::guarded(work).await;
-                shared.finish(outcome);
-            }
-        });
-        Ok(Self { shared, task: task.abort_handle() })
+    /// A call that does `work` in the thread that waits for it, or on the runtime for an event loop.
+    pub(crate) fn new(shared: Arc<Shared>, work: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { shared, stage: Mutex::new(Stage::Ready(Box::pin(runtime::guarded(work)))) }
+    }
+
+    fn swap(&self, stage: Stage) -> Stage {
+        std::mem::replace(&mut *self.stage.lock().unwrap_or_else(PoisonError::into_inner), stage)
     }
 }
 
 #[pymethods]
 impl Pending {
-    /// Waits for the outcome and gives every event to `on_event` in this thread.
+    /// Does the call in this thread, and gives every event to `on_event`.
     ///
     /// A signal handler that raises, such as Ctrl-C, ends the call.
     fn wait(&self, py: Python<'_>, on_event: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-        let done = self.wait_here(py, on_event);
-        if done.is_err() {
-            self.task.abort();
+        let runtime = runtime::get().map_err(|e| failure(py, &e))?;
+        let Stage::Ready(mut work) = self.swap(Stage::Gone) else { return Err(PyRuntimeError::new_err("this call was waited for before")) };
+        let waker = Waker::from(Arc::new(Waiting(std::thread::current())));
+        self.shared.lock().waiter = Some(std::thread::current());
+        loop {
+            // One switch between threads less than waiting for a thread of the runtime to do it: that one only watches sockets.
+            let (events, outcome) = py.detach(|| {
+                let _inside = runtime.enter();
+                let mut cx = Context::from_waker(&waker);
+                if let Poll::Ready(outcome) = work.as_mut().poll(&mut cx) {
+                    return (self.shared.take_events(), Some(outcome));
+                }
+                let events = self.shared.take_events();
+                if events.is_empty() {
+                    std::thread::park_timeout(SLICE);
+                }
+                (events, None)
+            });
+            if let Some(listener) = &on_event {
+                for event in events {
+                    listener.call1(py, event).inspect_err(|_| drop_inside(&runtime, &mut work))?;
+                }
+            }
+            if let Some(outcome) = outcome {
+                return to_python(py, outcome);
+            }
+            py.check_signals().inspect_err(|_| drop_inside(&runtime, &mut work))?;
         }
-        done
     }
 
     /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for.
-    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) {
+    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) -> PyResult<()> {
+        let runtime = runtime::get().map_err(|e| failure(py, &e))?;
         py.detach(|| {
-            let mut state = self.shared.lock();
-            state.listener = Some(Listener { call_soon, ready });
-            if state.outcome.is_some() || !state.events.is_empty() {
-                self.shared.tell(state);
+            self.shared.lock().listener = Some(Listener { call_soon, ready });
+            if let Stage::Ready(work) = self.swap(Stage::Gone) {
+                let shared = self.shared.clone();
+                let task = runtime.spawn(async move { shared.finish(work.await) });
+                self.swap(Stage::Running(task.abort_handle()));
             }
         });
+        Ok(())
     }
 
     /// The events since the last time, whether the call is done, and then its outcome: `(events, done, outcome)`.
@@ -153,33 +212,24 @@ impl Pending {
 
     /// Ends the call.
     fn cancel(&self) {
-        self.task.abort();
+        match self.swap(Stage::Gone) {
+            Stage::Running(task) => task.abort(),
+            Stage::Ready(mut work) => {
+                if let Ok(runtime) = runtime::get() {
+                    drop_inside(&runtime, &mut work);
+                }
+            }
+            Stage::Gone => {}
+        }
         let listener = self.shared.lock().listener.take();
         drop(listener);
     }
 }
 
-impl Pending {
-    fn wait_here(&self, py: Python<'_>, on_event: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-        loop {
-            let (events, outcome) = py.detach(|| {
-                let mut state = self.shared.lock();
-                if state.outcome.is_none() && state.events.is_empty() {
-                    state = self.shared.changed.wait_timeout(state, SLICE).unwrap_or_else(PoisonError::into_inner).0;
-                }
-                (std::mem::take(&mut state.events), state.outcome.take())
-            });
-            if let Some(listener) = &on_event {
-                for event in events {
-                    listener.call1(py, event)?;
-                }
-            }
-            if let Some(outcome) = outcome {
-                return to_python(py, outcome);
-            }
-            py.check_signals()?;
-        }
-    }
+/// Gives work up where its sockets and timers are known.
+fn drop_inside(runtime: &Runtime, work: &mut Work) {
+    let _inside = runtime.enter();
+    *work = Box::pin(std::future::pending());
 }
 
 /// `None` at the end of a stream, else `(ok, json, bytes, handles, streams)`; an error is `ok = False` with its data.

@@ -9,10 +9,7 @@ use dockerkit::surface::BatchStream;
 use pyo3::prelude::*;
 use tokio::sync::{Mutex, Notify};
 
-use crate::{
-    failure,
-    pending::{Pending, Shared},
-};
+use crate::pending::{Pending, Shared};
 
 struct Inner {
     stream: Mutex<Option<BatchStream>>,
@@ -41,7 +38,7 @@ impl Drop for Stream {
 #[pymethods]
 impl Stream {
     /// Asks for the next batch.
-    fn next(&self, py: Python<'_>) -> PyResult<Pending> {
+    fn next(&self) -> Pending {
         let inner = self.inner.clone();
         let work = async move {
             let closing = inner.closing.notified();
@@ -59,7 +56,7 @@ impl Stream {
             }
             next.transpose()
         };
-        Pending::spawn(Arc::new(Shared::default()), work).map_err(|e| failure(py, &e))
+        Pending::new(Arc::new(Shared::default()), work)
     }
 
     /// Ends the stream; a batch that is waited for is the end.

@@ -15,9 +15,14 @@ use crate::error::Result;
 /// The stream inside.
 pub(crate) type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 
+/// Puts an item at the end of another, or gives it back.
+pub(crate) type Merge<T> = fn(&mut T, T) -> Option<T>;
+
 /// A stream of results that ends when it is dropped.
 pub struct Streaming<T> {
     inner: Mutex<Option<Items<T>>>,
+    /// How items that come in a burst become one on their way into another language.
+    merge: Option<Merge<T>>,
 }
 
 impl<T> fmt::Debug for Streaming<T> {
@@ -28,11 +33,16 @@ impl<T> fmt::Debug for Streaming<T> {
 
 impl<T> Streaming<T> {
     pub(crate) fn new(stream: impl Stream<Item = Result<T>> + Send + 'static) -> Self {
-        Self { inner: Mutex::new(Some(Box::pin(stream))) }
+        Self { inner: Mutex::new(Some(Box::pin(stream))), merge: None }
     }
 
-    pub(crate) fn take(&self) -> Option<Items<T>> {
-        self.inner.lock().ok().and_then(|mut inner| inner.take())
+    /// A stream of parts whose borders mean nothing.
+    pub(crate) fn of_parts(stream: impl Stream<Item = Result<T>> + Send + 'static, merge: Merge<T>) -> Self {
+        Self { merge: Some(merge), ..Self::new(stream) }
+    }
+
+    pub(crate) fn take(&self) -> Option<(Items<T>, Option<Merge<T>>)> {
+        Some((self.inner.lock().ok().and_then(|mut inner| inner.take())?, self.merge))
     }
 
     /// The next item, or none at the end.

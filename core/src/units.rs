@@ -116,6 +116,23 @@ impl Data {
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
+
+    /// Puts the bytes of `other` behind these, or gives them back when both together would be a large piece.
+    pub(crate) fn join(&mut self, other: Self) -> Option<Self> {
+        const PIECE: usize = 128 << 10;
+        if self.len() + other.len() > PIECE {
+            return Some(other);
+        }
+        // Bytes that nobody else holds are extended in place.
+        let mut all = std::mem::take(&mut self.0).try_into_mut().unwrap_or_else(|shared| {
+            let mut all = bytes::BytesMut::with_capacity(PIECE);
+            all.extend_from_slice(&shared);
+            all
+        });
+        all.extend_from_slice(&other.0);
+        self.0 = all.freeze();
+        None
+    }
 }
 
 impl fmt::Debug for Data {

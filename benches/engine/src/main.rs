@@ -1,5 +1,5 @@
-//! One of the workers of the engine's benchmark: reads the name of an operation from its input, does it once, and prints how
-//! many milliseconds it took. `raw` is a socket with HTTP written by hand, the floor that all others are compared with.
+//! One of the workers of the engine's benchmark: reads the name of an operation from its input, and how often to do it, does it, and prints how
+//! many milliseconds it took each time. `raw` is a socket with HTTP written by hand, the floor that all others are compared with.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -227,13 +227,17 @@ fn main() {
     let engine = runtime.block_on(dockerkit::Engine::connect(format!("unix://{}", variable("BENCH_SOCKET"))).into_future()).unwrap();
     let docker = bollard::Docker::connect_with_unix(&variable("BENCH_SOCKET"), 600, bollard::API_DEFAULT_VERSION).unwrap();
     for op in std::io::stdin().lines() {
-        let op = op.unwrap();
+        let line = op.unwrap();
+        let (op, times) = line.split_once(' ').unwrap();
+        let times: u32 = times.parse().unwrap();
         let begin = Instant::now();
-        match way.as_str() {
-            "raw" => raw.once(&op, &big),
-            "dockerkit" => runtime.block_on(ours(&engine, &op, &big)).unwrap(),
-            _ => runtime.block_on(bollards(&docker, &op, &big)).unwrap(),
+        for _ in 0..times {
+            match way.as_str() {
+                "raw" => raw.once(op, &big),
+                "dockerkit" => runtime.block_on(ours(&engine, op, &big)).unwrap(),
+                _ => runtime.block_on(bollards(&docker, op, &big)).unwrap(),
+            }
         }
-        println!("{:.4}", begin.elapsed().as_secs_f64() * 1e3);
+        println!("{:.4}", begin.elapsed().as_secs_f64() * 1e3 / f64::from(times));
     }
 }

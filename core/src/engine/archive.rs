@@ -85,7 +85,7 @@ impl Container {
         Call::new("container.get_archive", move |_, _| async move {
             let req = Req::get(&["containers", me.id(), "archive"]).query("path", &path).patient();
             let bytes = me.engine.client.bytes(req).await.map_err(|e| place(e, &me, &path))?;
-            Ok(Streaming::new(bytes.map(|b| b.map(Data))))
+            Ok(Streaming::of_parts(bytes.map(|b| b.map(Data)), Data::join))
         })
     }
 
@@ -97,7 +97,7 @@ impl Container {
         let me = self.clone();
         Call::new("container.export", move |_, _| async move {
             let bytes = me.engine.client.bytes(Req::get(&["containers", me.id(), "export"]).patient()).await.map_err(|e| missing(e, me.name()))?;
-            Ok(Streaming::new(bytes.map(|b| b.map(Data))))
+            Ok(Streaming::of_parts(bytes.map(|b| b.map(Data)), Data::join))
         })
     }
 

@@ -289,6 +289,7 @@ impl Client {
     fn transport_error(&self, failure: Failure) -> Error {
         let error = match failure {
             Failure::Dial(error) => error,
+            Failure::Gone => Error::new(ErrorKind::Canceled, "the runtime of the call has ended").hint("make the call in a runtime that goes on"),
             Failure::Http(e) => crate::transport::refused(&e).unwrap_or_else(|| {
                 let mut text = e.to_string();
                 let mut cause = std::error::Error::source(&e);

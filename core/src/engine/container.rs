@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Engine, Req,
     exec::{ExecOptions, Session},
-    logs::{CommandOutput, LogChunk, LogOptions, demultiplex, plain},
+    logs::{CommandOutput, LogChunk, LogOptions, demultiplex, join, plain},
     spec::Command,
     system::text,
 };
@@ -403,7 +403,7 @@ impl Container {
         Call::new("container.logs", move |o: LogOptions, _| async move {
             let tty = me.details().await?.raw.pointer("/Config/Tty").and_then(Value::as_bool).unwrap_or_default();
             let bytes = me.engine.client.bytes(o.apply(Req::get(&["containers", me.id(), "logs"]))).await?;
-            Ok(if tty { Streaming::new(plain(bytes)) } else { Streaming::new(demultiplex(bytes)) })
+            Ok(if tty { Streaming::of_parts(plain(bytes), join) } else { Streaming::of_parts(demultiplex(bytes), join) })
         })
     }
 

@@ -395,7 +395,10 @@ impl Images {
     /// `not_found`.
     pub fn save(&self, references: Vec<String>) -> Call<NoOptions, Streaming<Data>> {
         let engine = self.0.clone();
-        Call::new("images.save", move |_, _| async move { Ok(Streaming::new(engine.images().archive(&references).await?.map(|b| b.map(Data)))) })
+        Call::new(
+            "images.save",
+            move |_, _| async move { Ok(Streaming::of_parts(engine.images().archive(&references).await?.map(|b| b.map(Data)), Data::join)) },
+        )
     }
 
     pub(crate) async fn archive(&self, references: &[String]) -> Result<ByteStream> {

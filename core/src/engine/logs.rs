@@ -118,6 +118,15 @@ impl Demultiplexer {
     }
 }
 
+/// Chunks of one stream, one after the other, are one chunk.
+pub(crate) fn join(last: &mut LogChunk, next: LogChunk) -> Option<LogChunk> {
+    if last.stream != next.stream {
+        return Some(next);
+    }
+    let LogChunk { stream, data } = next;
+    last.data.join(data).map(|data| LogChunk { stream, data })
+}
+
 fn chunk(stream: &str, data: Bytes) -> LogChunk {
     LogChunk { stream: stream.to_owned(), data: Data(data) }
 }

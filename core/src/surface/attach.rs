@@ -1,15 +1,14 @@
 //! What JSON cannot carry: raw bytes, objects and streams travel beside it, and the JSON names them by number.
 
-use std::{any::Any, cell::RefCell, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{any::Any, cell::RefCell, fmt, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 
-use super::{Handle, Reply};
+use super::{BatchStream, Handle, Reply};
 use crate::{
     error::{Error, Result},
-    stream::Items,
+    stream::{Items, Merge},
     units::Data,
 };
 
@@ -144,10 +143,13 @@ pub(crate) fn deserialize_handle<'de, H: Handle, D: Deserializer<'de>>(deseriali
     found.and_then(|h| h.object.downcast_ref::<H>().cloned()).ok_or_else(wrong)
 }
 
-pub(crate) fn serialize_stream<T: Serialize + Send + 'static, S: Serializer>(stream: Option<Items<T>>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn serialize_stream<T: Serialize + Send + 'static, S: Serializer>(
+    stream: Option<(Items<T>, Option<Merge<T>>)>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     let number = OUT.with_borrow_mut(|out| match (out.as_mut(), stream) {
-        (Some(table), Some(stream)) => {
-            table.streams.push(BatchStream { next: Box::new(Batches { stream, items: Vec::new(), held: None, over: false }) });
+        (Some(table), Some((stream, merge))) => {
+            table.streams.push(BatchStream::new(stream, merge));
             Some(table.streams.len() - 1)
         }
         _ => None,
@@ -155,130 +157,5 @@ pub(crate) fn serialize_stream<T: Serialize + Send + 'static, S: Serializer>(str
     match number {
         Some(n) => attach(serializer, "$stream", n),
         None => serializer.serialize_unit(),
-    }
-}
-
-trait NextBatch: Send {
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Reply>>> + Send + '_>>;
-}
-
-/// A stream whose items come in batches: what comes in a burst crosses together.
-pub struct BatchStream {
-    next: Box<dyn NextBatch>,
-}
-
-impl fmt::Debug for BatchStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BatchStream")
-    }
-}
-
-impl BatchStream {
-    /// The next batch, a JSON list with attachments; none at the end.
-    pub async fn next(&mut self) -> Option<Result<Reply>> {
-        self.next.next().await
-    }
-}
-
-/// How long a batch that has begun waits for one more item: what comes in a burst crosses together.
-const LINGER: Duration = Duration::from_millis(1);
-/// How long a batch may take from its first item.
-const BATCH: Duration = Duration::from_millis(20);
-/// How many items a batch may hold.
-const ITEMS: usize = 256;
-
-struct Batches<T> {
-    stream: Items<T>,
-    /// What the batch under way holds; it stays here when the wait for it is dropped.
-    items: Vec<T>,
-    held: Option<Error>,
-    over: bool,
-}
-
-impl<T: Serialize + Send> Batches<T> {
-    /// Takes in what the stream gave; says whether more may come.
-    fn take(&mut self, next: Option<Result<T>>) -> bool {
-        match next {
-            Some(Ok(item)) => {
-                self.items.push(item);
-                true
-            }
-            Some(Err(e)) => {
-                self.held = Some(e);
-                self.over = true;
-                false
-            }
-            None => {
-                self.over = true;
-                false
-            }
-        }
-    }
-
-    async fn fill(&mut self) {
-        if self.items.is_empty() {
-            let first = self.stream.next().await;
-            if !self.take(first) {
-                return;
-            }
-        }
-        let until = tokio::time::Instant::now() + BATCH;
-        while self.items.len() < ITEMS {
-            let there = futures_util::FutureExt::now_or_never(self.stream.next());
-            let next = match there {
-                Some(next) => next,
-                None => match tokio::time::timeout(LINGER, self.stream.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return,
-                },
-            };
-            if !self.take(next) || tokio::time::Instant::now() > until {
-                return;
-            }
-        }
-    }
-}
-
-impl<T: Serialize + Send> NextBatch for Batches<T> {
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Reply>>> + Send + '_>> {
-        Box::pin(async move {
-            if !self.over {
-                self.fill().await;
-            }
-            if !self.items.is_empty() {
-                return Some(encode(&std::mem::take(&mut self.items)));
-            }
-            self.held.take().map(Err)
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::Stream;
-
-    use super::*;
-
-    fn batches(stream: impl Stream<Item = Result<u32>> + Send + 'static) -> Batches<u32> {
-        Batches { stream: Box::pin(stream), items: Vec::new(), held: None, over: false }
-    }
-
-    #[tokio::test]
-    async fn a_burst_is_one_batch_and_an_error_comes_after_it() {
-        let items = futures_util::stream::iter([Ok(1), Ok(2), Err(Error::invalid("no")), Ok(3)]);
-        let mut batches = batches(items);
-        assert_eq!(batches.next().await.unwrap().unwrap().json, "[1,2]");
-        assert!(batches.next().await.unwrap().is_err());
-        assert!(batches.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn what_was_taken_stays_when_the_wait_is_dropped() {
-        let (to, from) = tokio::sync::mpsc::unbounded_channel::<u32>();
-        let items = futures_util::stream::unfold(from, |mut from| async { from.recv().await.map(|item| (Ok(item), from)) });
-        let mut batches = batches(items);
-        to.send(7).unwrap();
-        assert!(futures_util::FutureExt::now_or_never(batches.next()).is_none());
-        assert_eq!(batches.next().await.unwrap().unwrap().json, "[7]");
     }
 }

@@ -5,6 +5,7 @@
 //! method that is in the table is in each language. The Python and Node layers are generated from the same table.
 
 pub mod attach;
+mod batches;
 mod class;
 #[cfg(feature = "describe")]
 pub mod describe;
@@ -14,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-pub use attach::{AnyHandle, BatchStream};
+pub use attach::AnyHandle;
+pub use batches::BatchStream;
 pub(crate) use class::ErasedClass;
 pub(crate) use class::handle;
 pub use class::{Class, Handle};

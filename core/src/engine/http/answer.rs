@@ -140,50 +140,49 @@ pub(crate) async fn collect(response: Response<AnswerBody>, limit: usize, silenc
 
 /// How many bytes are gathered before they go on.
 const GATHER: usize = 64 << 10;
+/// A part of this size goes on as it is.
+const LARGE: usize = 16 << 10;
 
-/// The same bytes in larger parts: what has come goes on together. An engine writes each line of a log as a chunk of its own.
-pub(crate) fn gathered(mut parts: impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static) -> impl Stream<Item = Result<Bytes>> + Send {
-    let mut held = BytesMut::new();
-    // What came after the bytes that are held, when it is not bytes: the end, or an error.
-    let mut last: Option<Option<Error>> = None;
-    futures_util::stream::poll_fn(move |cx| {
-        if let Some(last) = &mut last {
-            return Poll::Ready(last.take().map(Err));
-        }
-        let mut first: Option<Bytes> = None;
-        loop {
-            match parts.poll_next_unpin(cx) {
+/// The same bytes in larger parts. An engine writes each line of a log as a chunk of its own; each would wake the reader.
+pub(crate) fn gathered(parts: impl Stream<Item = Result<Bytes>> + Send + Unpin + 'static) -> impl Stream<Item = Result<Bytes>> + Send {
+    Gathered { parts, held: BytesMut::new(), next: None }
+}
+
+struct Gathered<S> {
+    parts: S,
+    held: BytesMut,
+    /// What goes on after the bytes that are held: a large part, an error, or the end.
+    next: Option<Option<Result<Bytes>>>,
+}
+
+impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Gathered<S> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let me = &mut *self;
+        while me.held.len() < GATHER && me.next.is_none() {
+            match me.parts.poll_next_unpin(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(part))) => {
-                    // One large part goes on as it is.
-                    if first.is_none() && held.is_empty() {
-                        let full = part.len() >= GATHER;
-                        first = Some(part);
-                        if full {
-                            break;
-                        }
-                        continue;
+                Poll::Ready(Some(Ok(part))) if part.len() < LARGE => {
+                    if me.held.capacity() < part.len() {
+                        me.held.reserve(GATHER);
                     }
-                    if let Some(first) = first.take() {
-                        held.reserve(GATHER);
-                        held.extend_from_slice(&first);
-                    }
-                    held.extend_from_slice(&part);
-                    if held.len() >= GATHER {
-                        break;
-                    }
+                    me.held.extend_from_slice(&part);
                 }
-                Poll::Ready(end) => {
-                    last = Some(end.and_then(std::result::Result::err));
-                    break;
-                }
+                Poll::Ready(other) => me.next = Some(other),
             }
         }
-        match (first, held.is_empty(), &mut last) {
-            (Some(first), ..) => Poll::Ready(Some(Ok(first))),
-            (None, false, _) => Poll::Ready(Some(Ok(held.split().freeze()))),
-            (None, true, Some(last)) => Poll::Ready(last.take().map(Err)),
-            (None, true, None) => Poll::Pending,
+        if !me.held.is_empty() {
+            return Poll::Ready(Some(Ok(me.held.split().freeze())));
         }
-    })
+        match me.next.take() {
+            None => Poll::Pending,
+            Some(last @ (None | Some(Err(_)))) => {
+                // After an error there is nothing more; the end stays.
+                me.next = Some(None);
+                Poll::Ready(last)
+            }
+            Some(part) => Poll::Ready(part),
+        }
+    }
 }

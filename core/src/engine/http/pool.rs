@@ -13,11 +13,11 @@ use std::{
 
 use hyper::{
     Request, Response,
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::http1::{self, Connection, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::runtime;
+use tokio::{runtime, task::JoinSet};
 
 use super::{AnswerBody, Body, upgraded::Upgraded};
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 /// How long a connection may wait for its next call.
 const IDLE: Duration = Duration::from_secs(30);
 /// How many connections wait for their next call.
-const KEPT: usize = 8;
+const KEPT: usize = 32;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -38,6 +38,18 @@ pub(crate) enum Failure {
     Dial(Error),
     /// The connection broke, or what came is not HTTP.
     Http(hyper::Error),
+    /// The runtime that did the work has ended.
+    Gone,
+}
+
+/// Why there is no answer, and the request when it never left.
+type Unanswered = (Failure, Option<Request<Body>>);
+
+/// From how many bytes on a request's body is sent by a task of its own.
+const LARGE: u64 = 256 << 10;
+
+fn is_large(body: &Body) -> bool {
+    body.size_hint().upper().is_none_or(|size| size > LARGE)
 }
 
 /// The connections of one engine.
@@ -82,7 +94,7 @@ impl Link {
     }
 
     /// Sends a request and gives the answer's beginning. A request that never left comes back with the error.
-    async fn ask(&mut self, request: Request<Body>) -> std::result::Result<Response<Incoming>, (hyper::Error, Option<Request<Body>>)> {
+    async fn ask(&mut self, request: Request<Body>) -> std::result::Result<Response<Incoming>, Unanswered> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
             loop {
@@ -99,7 +111,7 @@ impl Link {
         self.proven = result.is_ok();
         result.map_err(|mut e| {
             let unsent = e.take_message();
-            (e.into_error(), unsent)
+            (Failure::Http(e.into_error()), unsent)
         })
     }
 
@@ -149,18 +161,14 @@ impl Pool {
         dial: impl Fn() -> BoxFuture<Result<Box<dyn Io>>>,
         request: Request<Body>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
-        let Some(mut link) = self.take() else { return self.fresh(dial, request).await };
+        let Some(link) = self.take() else { return self.fresh(dial, request).await };
         let spare = is_safe(&request).then(|| again(&request));
-        match link.ask(request).await {
-            Ok(answer) => Ok(self.answered(link, answer)),
-            Err((e, unsent)) if e.is_parse() || e.is_user() => {
-                drop(unsent);
-                Err(Failure::Http(e))
-            }
-            Err((e, unsent)) => match unsent.or(spare) {
+        match self.over(link, request).await {
+            Err((Failure::Http(e), unsent)) if !e.is_parse() && !e.is_user() => match unsent.or(spare) {
                 Some(request) => self.fresh(dial, request).await,
                 None => Err(Failure::Http(e)),
             },
+            result => result.map_err(|(failure, _)| failure),
         }
     }
 
@@ -170,15 +178,24 @@ impl Pool {
         request: Request<Body>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
         let io = dial().await.map_err(Failure::Dial)?;
-        let mut link = Link::new(io).await.map_err(Failure::Http)?;
-        match link.ask(request).await {
-            Ok(answer) => Ok(self.answered(link, answer)),
-            Err((e, _)) => Err(Failure::Http(e)),
-        }
+        let link = Link::new(io).await.map_err(Failure::Http)?;
+        self.over(link, request).await.map_err(|(failure, _)| failure)
     }
 
-    fn answered(self: &Arc<Self>, link: Link, answer: Response<Incoming>) -> Response<AnswerBody> {
-        answer.map(|incoming| AnswerBody::new(incoming, link, self.clone()))
+    /// Sends a request over `link`.
+    async fn over(self: &Arc<Self>, mut link: Link, request: Request<Body>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
+        let answer = if is_large(request.body()) {
+            // A socket takes little at a time. A task that the runtime's own threads poll goes on with the next part without
+            // waking the thread of the caller.
+            let mut task = JoinSet::new();
+            task.spawn(async move { (link.ask(request).await, link) });
+            let (answer, back) = task.join_next().await.and_then(std::result::Result::ok).ok_or((Failure::Gone, None))?;
+            link = back;
+            answer?
+        } else {
+            link.ask(request).await?
+        };
+        Ok(answer.map(|incoming| AnswerBody::new(incoming, link, self.clone())))
     }
 
     /// A connection that can be used here and now. Those that are over or too old are dropped.
