@@ -1,6 +1,5 @@
 //! Engine: one Docker daemon, whichever way it is reached.
 
-mod archive;
 mod build;
 mod buildkit;
 pub(crate) mod client;
@@ -9,6 +8,7 @@ mod connect;
 mod container;
 mod containers;
 mod contexts;
+mod copy;
 mod events;
 mod exec;
 mod ignore;
@@ -28,7 +28,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use archive::PutArchive;
 pub use build::{BuildOptions, Builder};
 pub use connect::ConnectOptions;
 pub use container::{
@@ -37,6 +36,7 @@ pub use container::{
 };
 pub use containers::{Containers, Filters, ListContainers, PruneOptions, PruneReport, RunOutput};
 pub use contexts::{CreateContext, EngineContext};
+pub use copy::{CopyFrom, CopyTo, PathStat, PutArchive};
 pub use events::{EngineEvent, EventOptions};
 pub use exec::{ExecOptions, Session, SessionProperties};
 pub use images::{
