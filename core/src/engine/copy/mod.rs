@@ -6,10 +6,7 @@ mod place;
 mod tar;
 mod unpack;
 
-use std::{
-    io::Read,
-    path::PathBuf,
-};
+use std::{io::Read, path::PathBuf};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -129,7 +126,7 @@ impl Container {
     ///
     /// # Errors
     /// `invalid_input` for what is no uncompressed tar, or when the path is no folder; `not_found` when nothing is there; `forbidden`
-    /// when it cannot be written to.
+    /// when it cannot be written to; with `no_overwrite`, `conflict`.
     pub fn put_archive(&self, path: impl Into<String>) -> Call<PutArchive, ()> {
         let (me, path) = (self.clone(), path.into());
         Call::new("container.put_archive", move |o: PutArchive, _| async move {
@@ -165,20 +162,14 @@ impl Container {
         })
     }
 
-    pub(crate) async fn upload(
-        &self,
-        path: &str,
-        body: BoxStream<'static, std::io::Result<Bytes>>,
-        no_overwrite: bool,
-        keep_owner: bool,
-    ) -> Result<()> {
+    pub(crate) async fn upload(&self, path: &str, body: BoxStream<'static, std::io::Result<Bytes>>, no_overwrite: bool, keep_owner: bool) -> Result<()> {
         let req = Req::new(hyper::Method::PUT, &["containers", self.id(), "archive"])
             .query("path", path)
             .maybe("noOverwriteDirNonDir", no_overwrite.then_some("1"))
             .maybe("copyUIDGID", keep_owner.then_some("1"))
             .stream("application/x-tar", body)
             .patient();
-        self.engine.client.done(req).await.map(drop).map_err(|e| place(e, self, path))
+        self.engine.client.done(req).await.map(drop).map_err(|e| place(taken(e), self, path))
     }
 
     /// A file or folder of the container as a tar, in parts as they come: what `docker cp CONTAINER:PATH -` writes. Its names
@@ -214,7 +205,8 @@ impl Container {
     pub fn stat_path(&self, path: impl Into<String>) -> Call<NoOptions, PathStat> {
         let (me, path) = (self.clone(), path.into());
         Call::new("container.stat_path", move |_, _| async move {
-            let nothing = || Error::not_found(format!("nothing is at {} in the container", crate::error::escape(&path))).hint("check the path in the container");
+            let nothing =
+                || Error::not_found(format!("nothing is at {} in the container", crate::error::escape(&path))).hint("check the path in the container");
             match me.stat_now(path.as_bytes()).await? {
                 Some(stat) => Ok(stat),
                 // The engine says the same when the container itself is gone.
@@ -227,7 +219,8 @@ impl Container {
         let path = String::from_utf8_lossy(path);
         let req = Req::new(hyper::Method::HEAD, &["containers", self.id(), "archive"]).query("path", &path);
         match self.engine.client.send(req).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            // A link that leads nowhere or in a circle is no place to look into either.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Engine) && e.context().contains_key("status") => Ok(None),
             Err(e) => Err(place(e, self, &path)),
             Ok(response) => PathStat::read(response.headers()).map(Some).ok_or_else(|| Error::new(ErrorKind::Engine, "the engine did not say what is there")),
         }
@@ -259,7 +252,11 @@ impl Container {
         Call::new("container.copy_to", move |o: CopyTo, _| async move {
             let (path, source) = blocking(move || place::host_source(&path, o.follow_link)).await?;
             let target = me.target(&target).await?;
-            let spot = place::arrange(&source, &target)?;
+            let spot = match place::arrange(&source, &target) {
+                Ok(spot) => spot,
+                // The engine says the same when the container itself is gone.
+                Err(e) => return me.details().await.and_then(|_| Err(e)),
+            };
             let (task, body) = pack::packed(move |out| pack::pack(&path, spot.name.as_deref(), out));
             let sent = me.upload(&String::from_utf8_lossy(&spot.folder), body, true, o.archive).await;
             let packed = task.await.map_err(|e| Error::internal(e.to_string()))?;
@@ -267,7 +264,7 @@ impl Container {
                 // What packs fails also when the engine stops reading: then the engine's word counts.
                 (Err(e), Err(sent)) if e.message() == pack::UNWANTED => Err(sent),
                 (Err(e), _) => Err(e),
-                (Ok(()), sent) => sent.map_err(taken),
+                (Ok(()), sent) => sent,
             }
         })
     }
@@ -325,9 +322,10 @@ impl Container {
             let base = Some(source.base).filter(|b| b != b".");
             let limits = Limits { bytes: o.max_bytes.map_or(BYTES, |b| b.0), entries: o.max_entries.unwrap_or(ENTRIES) };
             let plan = Plan { spot, base, keep_owner: o.archive, limits };
-            let parts = response.into_body().into_data_stream().map_err(|e| {
-                Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("make the same call again")
-            });
+            let parts = response
+                .into_body()
+                .into_data_stream()
+                .map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("make the same call again"));
             receive(parts, move |reader| unpack::unpack(reader, &plan)).await.map_err(|e| e.with("path", &*path))
         })
     }
@@ -346,10 +344,7 @@ enum Part {
 }
 
 /// Has a thread read a stream.
-async fn receive(
-    parts: impl Stream<Item = Result<Bytes>> + Send,
-    work: impl FnOnce(Receiver) -> Result<()> + Send + 'static,
-) -> Result<()> {
+async fn receive(parts: impl Stream<Item = Result<Bytes>> + Send, work: impl FnOnce(Receiver) -> Result<()> + Send + 'static) -> Result<()> {
     let (sender, receiver) = mpsc::channel(16);
     let task = tokio::task::spawn_blocking(move || work(Receiver { parts: receiver, held: Bytes::new(), ended: false }));
     let mut parts = std::pin::pin!(parts);

@@ -104,7 +104,8 @@ impl<W: Write> Packer<W> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(|e| Error::file(path, e))?;
         let meta = file.metadata().map_err(|e| Error::file(path, e))?;
-        let changed = || Error::new(ErrorKind::Io, format!("{}: it was changed while it was copied", path.display())).hint("make the same call again").retryable();
+        let changed =
+            || Error::new(ErrorKind::Io, format!("{}: it was changed while it was copied", path.display())).hint("make the same call again").retryable();
         if !meta.is_file() {
             return Err(changed());
         }

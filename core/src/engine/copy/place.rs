@@ -229,17 +229,9 @@ mod tests {
 
     #[test]
     fn the_end_of_a_path_is_kept_when_it_says_more_than_a_name() {
-        for (given, wanted) in [
-            ("a", "/a"),
-            ("/a/", "/a/"),
-            ("/a/.", "/a/."),
-            ("/a//b/../c/./", "/a/c/./"),
-            (".", "/."),
-            ("", "/"),
-            ("/", "/"),
-            ("../../x", "/x"),
-            ("/a/..", "/"),
-        ] {
+        for (given, wanted) in
+            [("a", "/a"), ("/a/", "/a/"), ("/a/.", "/a/."), ("/a//b/../c/./", "/a/c/./"), (".", "/."), ("", "/"), ("/", "/"), ("../../x", "/x"), ("/a/..", "/")]
+        {
             assert_eq!(text(&in_container(given.as_bytes())), wanted, "{given}");
         }
     }

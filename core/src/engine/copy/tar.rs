@@ -83,19 +83,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(kind: Kind, name: &[u8]) -> Self {
-        Self {
-            name: name.to_vec(),
-            link: Vec::new(),
-            kind,
-            size: 0,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            mtime: 0,
-            nanos: 0,
-            device: (0, 0),
-            capabilities: None,
-        }
+        Self { name: name.to_vec(), link: Vec::new(), kind, size: 0, mode: 0o644, uid: 0, gid: 0, mtime: 0, nanos: 0, device: (0, 0), capabilities: None }
     }
 }
 

@@ -133,7 +133,8 @@ impl Unpacker<'_> {
             Err(Errno::NOENT) => None,
             Err(e) => return Err(failed(e)),
         };
-        let in_the_way = |what: &str| Err(Error::new(ErrorKind::Conflict, format!("{}: {what}", shown(&parts))).hint("remove it first, or copy to another name"));
+        let in_the_way =
+            |what: &str| Err(Error::new(ErrorKind::Conflict, format!("{}: {what}", shown(&parts))).hint("remove it first, or copy to another name"));
         match there {
             Some(FileType::Directory) if entry.kind != Kind::Folder => return in_the_way("a folder is there, and a file cannot take its place"),
             Some(FileType::Directory) | None => {}

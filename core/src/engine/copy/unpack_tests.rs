@@ -359,7 +359,9 @@ fn owners_are_kept_when_asked_for() {
 fn a_process_that_changes_the_target_leads_nowhere() {
     let lab = Lab::new();
     let done = AtomicBool::new(false);
-    let data = (0..50).fold(Archive::default(), |a, n| a.folder("d").file(&format!("d/e/{n}"), b"x").link(Kind::HardLink, &format!("d/e/h{n}"), &format!("d/e/{n}"))).end();
+    let data = (0..50)
+        .fold(Archive::default(), |a, n| a.folder("d").file(&format!("d/e/{n}"), b"x").link(Kind::HardLink, &format!("d/e/h{n}"), &format!("d/e/{n}")))
+        .end();
     let (d, hidden) = (lab.target.join("d"), lab.target.join("hidden"));
     std::thread::scope(|threads| {
         threads.spawn(|| {
