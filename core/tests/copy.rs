@@ -398,6 +398,10 @@ async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, na
     assert_eq!(kind(container.copy_from("", folder.path()).await), Err(ErrorKind::InvalidInput));
     assert_eq!(kind(container.copy_from("/etc", "/dev/null").await), Err(ErrorKind::InvalidInput));
     assert_eq!(kind(container.copy_from("/etc", folder.path().join("none/here")).await), Err(ErrorKind::NotFound));
+    let sealed = engine.containers().run(&*image, ["sleep", "600"]).name(format!("{name}-sealed")).read_only(true).await.unwrap();
+    let e = sealed.copy_to(folder.path().join("shrinks"), "/").await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Forbidden, "{e:?}");
+    sealed.remove().force(true).await.unwrap();
     // A device in the container is not made here.
     says(&container, "mkdir /devices && mknod /devices/null c 1 3").await;
     assert_eq!(container.stat_path("/devices/null").await.unwrap().kind, "device");

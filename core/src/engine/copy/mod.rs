@@ -169,7 +169,7 @@ impl Container {
             .maybe("copyUIDGID", keep_owner.then_some("1"))
             .stream("application/x-tar", body)
             .patient();
-        self.engine.client.done(req).await.map(drop).map_err(|e| place(taken(e), self, path))
+        self.engine.client.done(req).await.map(drop).map_err(|e| place(by_words(e), self, path))
     }
 
     /// A file or folder of the container as a tar, in parts as they come: what `docker cp CONTAINER:PATH -` writes. Its names
@@ -386,12 +386,19 @@ impl Read for Receiver {
     }
 }
 
-/// What the engine says when something is in the way, by kind.
-fn taken(e: Error) -> Error {
-    if e.message().contains("cannot overwrite") && e.kind() != ErrorKind::Conflict {
-        return Error::new(ErrorKind::Conflict, e.message()).hint("remove it first, or copy to another name").source(e);
-    }
-    e
+/// What an engine says of an archive that it cannot unpack, by kind. Older ones say it with a status that means nothing.
+fn by_words(e: Error) -> Error {
+    let has = |words: &[&str]| e.kind() == ErrorKind::Engine && words.iter().any(|w| e.message().contains(w));
+    let (kind, hint) = if has(&["cannot overwrite"]) {
+        (ErrorKind::Conflict, "remove it first, or copy to another name")
+    } else if has(&["not a directory"]) {
+        (ErrorKind::InvalidInput, "the target of an archive is a folder")
+    } else if has(&["read-only"]) {
+        (ErrorKind::Forbidden, "copy to a volume of the container, or make it without `read_only`")
+    } else {
+        return e;
+    };
+    Error::new(kind, e.message()).hint(hint).source(e)
 }
 
 fn place(e: Error, container: &Container, path: &str) -> Error {
