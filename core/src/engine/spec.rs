@@ -506,7 +506,9 @@ impl ContainerSpec {
                 .map_err(|_| Error::invalid("the cgroup namespace is wrong").hint("use private or host"))?,
             userns_mode: self.userns_mode.clone(),
             runtime: self.runtime.clone(),
-            log_config: self.log_driver.as_ref().map(|d| HostConfigLogConfig { typ: Some(d.clone()), config: some_map(&self.log_options) }),
+            // Options without a driver are for the engine's own.
+            log_config: (self.log_driver.is_some() || !self.log_options.is_empty())
+                .then(|| HostConfigLogConfig { typ: self.log_driver.clone(), config: some_map(&self.log_options) }),
             ..Default::default()
         };
         Ok(ContainerCreateBody {

@@ -388,7 +388,7 @@ impl Read for Receiver {
 
 /// What an engine says of an archive that it cannot unpack, by kind. Older ones say it with a status that means nothing.
 fn by_words(e: Error) -> Error {
-    let has = |words: &[&str]| e.kind() == ErrorKind::Engine && words.iter().any(|w| e.message().contains(w));
+    let has = |words: &[&str]| matches!(e.kind(), ErrorKind::Engine | ErrorKind::InvalidInput) && words.iter().any(|w| e.message().contains(w));
     let (kind, hint) = if has(&["cannot overwrite"]) {
         (ErrorKind::Conflict, "remove it first, or copy to another name")
     } else if has(&["not a directory"]) {
