@@ -46,7 +46,15 @@ fn since<T: std::fmt::Debug>(engine: &Engine, minor: u32, result: Result<T>) -> 
 async fn containers_are_listed_measured_and_asked_in_each_way(engine: Engine, image: String, name: String) {
     let label = |n: &str| BTreeMap::from([("label".to_owned(), vec![format!("calls={n}")])]);
     let script = "trap 'echo told; exit 7' USR1; dd if=/dev/zero of=/big bs=1024 count=100 2>/dev/null; echo out; while true; do sleep 0.1; done";
-    let first = engine.containers().run(&*image, ["sh", "-c", script]).name(format!("{name}-1")).labels([("calls", &*name)]).env([("WORD", "said")]).log_options([("env", "WORD")]).await.unwrap();
+    let first = engine
+        .containers()
+        .run(&*image, ["sh", "-c", script])
+        .name(format!("{name}-1"))
+        .labels([("calls", &*name)])
+        .env([("WORD", "said")])
+        .log_options([("env", "WORD")])
+        .await
+        .unwrap();
     let second = engine.containers().create(&*image, "true").name(format!("{name}-2")).labels([("calls", &*name)]).await.unwrap();
     first.wait_until().log("out").await.unwrap();
 
@@ -226,7 +234,14 @@ async fn settings_of_containers_reach_the_engine(engine: Engine, image: String, 
         .unwrap();
     let raw = made.inspect().await.unwrap().raw;
     let host = &raw["HostConfig"];
-    let wanted: [(&str, serde_json::Value); 6] = [("CpusetMems", "0".into()), ("CpuPeriod", 50_000.into()), ("CpuQuota", 20_000.into()), ("OomScoreAdj", 500.into()), ("CgroupParent", "/dk-test".into()), ("UTSMode", "host".into())];
+    let wanted: [(&str, serde_json::Value); 6] = [
+        ("CpusetMems", "0".into()),
+        ("CpuPeriod", 50_000.into()),
+        ("CpuQuota", 20_000.into()),
+        ("OomScoreAdj", 500.into()),
+        ("CgroupParent", "/dk-test".into()),
+        ("UTSMode", "host".into()),
+    ];
     for (key, value) in wanted {
         assert_eq!(host[key], value, "{key}");
     }

@@ -672,9 +672,7 @@ impl Container {
     /// `not_found`, `conflict` when it does not run.
     pub fn resize(&self, columns: u16, rows: u16) -> Call<NoOptions, ()> {
         let me = self.clone();
-        Call::new("container.resize", move |_, _| async move {
-            me.post("resize", |r| r.query("w", columns.to_string()).query("h", rows.to_string())).await
-        })
+        Call::new("container.resize", move |_, _| async move { me.post("resize", |r| r.query("w", columns.to_string()).query("h", rows.to_string())).await })
     }
 }
 

@@ -81,7 +81,14 @@ mod tests {
         let raw = json!({"ID": "sha256:1", "Descriptor": {"digest": "sha256:2"}, "Available": true, "Kind": "image", "Size": {"Total": 7, "Content": 3},
             "ImageData": {"Platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}, "Containers": ["c"]}});
         let read = ImageManifest::read(&raw);
-        let wanted = ImageManifest { digest: "sha256:2".into(), kind: "image".into(), platform: "linux/arm64/v8".into(), available: true, size: 7, containers: vec!["c".into()] };
+        let wanted = ImageManifest {
+            digest: "sha256:2".into(),
+            kind: "image".into(),
+            platform: "linux/arm64/v8".into(),
+            available: true,
+            size: 7,
+            containers: vec!["c".into()],
+        };
         assert_eq!(read, wanted);
         let bare = ImageManifest::read(&json!({"ID": "sha256:1"}));
         assert_eq!((&*bare.digest, &*bare.kind, bare.available), ("sha256:1", "unknown", false));

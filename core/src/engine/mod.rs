@@ -1,8 +1,8 @@
 //! Engine: one Docker daemon, whichever way it is reached.
 
 mod build;
-mod checkpoints;
 mod buildkit;
+mod checkpoints;
 pub(crate) mod client;
 mod config;
 mod connect;
@@ -46,8 +46,8 @@ pub use images::{
     FoundImage, HistoryEntry, HistoryOptions, Image, Images, ImportImage, InspectImage, ListImages, LoadImages, LoadReport, PruneBuildCache, PullOptions,
     PushOptions, RegistryAuth, RegistryInfo, RegistryInfoOptions, RemoveImage, SaveImages, SearchImages,
 };
-pub use manifests::ImageManifest;
 pub use logs::{CommandOutput, LogChunk, LogOptions};
+pub use manifests::ImageManifest;
 pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, InspectNetwork, ListNetworks, Network, Networks, Subnet};
 pub use plugins::{EnablePlugin, InstallPlugin, ListPlugins, Plugin, PluginPrivilege, Plugins, RemovePlugin};
 pub use ready::WaitUntil;

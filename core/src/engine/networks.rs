@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bollard::models::{Ipam, ConfigReference, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{ConfigReference, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -187,7 +187,12 @@ impl Networks {
     pub fn get(&self, name: impl Into<String>) -> Call<InspectNetwork, Network> {
         let (engine, name) = (self.0.clone(), name.into());
         Call::new("networks.get", move |o: InspectNetwork, _| async move {
-            engine.client.fetch(Req::get(&["networks", &name]).flag("verbose", o.verbose).maybe("scope", o.scope)).await.map(Network::read).map_err(|e| missing(e, &name))
+            engine
+                .client
+                .fetch(Req::get(&["networks", &name]).flag("verbose", o.verbose).maybe("scope", o.scope))
+                .await
+                .map(Network::read)
+                .map_err(|e| missing(e, &name))
         })
     }
 

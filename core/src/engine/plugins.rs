@@ -197,8 +197,7 @@ impl Plugins {
             engine.plugins().get(&*name).await?;
             let auth = auth(o.auth, &reference).await?;
             let privileges = wanted(&engine, &reference, &auth).await?;
-            let req =
-                Req::post(&["plugins", &name, "upgrade"]).query("remote", &reference).header("x-registry-auth", &auth).json(&privileges).patient();
+            let req = Req::post(&["plugins", &name, "upgrade"]).query("remote", &reference).header("x-registry-auth", &auth).json(&privileges).patient();
             let resource = Resource::new("plugin", &*name);
             let work = async { follow(engine.client.bytes(req).await?, &cx.events, "upgrade", &resource, |_| ()).await };
             cx.events.track("upgrade", resource.clone(), work).await.map_err(|e| missing(e, &name))?;

@@ -86,7 +86,8 @@ impl<W: Write> Packer<W> {
             entry.kind = Kind::Fifo;
         } else if kind.is_char_device() || kind.is_block_device() {
             entry.kind = if kind.is_char_device() { Kind::CharDevice } else { Kind::BlockDevice };
-            entry.device = (u64::from(rustix::fs::major(meta.rdev())), u64::from(rustix::fs::minor(meta.rdev())));
+            let device = rustix::fs::lstat(path).map_err(|e| Error::file(path, e.into()))?.st_rdev;
+            entry.device = (u64::from(rustix::fs::major(device)), u64::from(rustix::fs::minor(device)));
         } else if kind.is_socket() {
             return Ok(());
         } else {

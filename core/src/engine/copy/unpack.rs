@@ -212,7 +212,7 @@ impl Unpacker<'_> {
                 let (owner, group) = owner(entry);
                 rustix::fs::fchown(&file, owner, group)?;
             }
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode))?;
+            rustix::fs::fchmod(&file, permissions(entry.mode))?;
             rustix::fs::futimens(&file, &times(entry))
         };
         finish().map_err(|e| self.failed(parts, e))
@@ -301,7 +301,7 @@ impl Unpacker<'_> {
         for held in std::mem::take(&mut self.folders).into_iter().rev() {
             let set = || -> Result<()> {
                 let folder = self.reach(&held.parts, &held.parts.join(&b'/'), false)?;
-                let done = rustix::fs::fchmod(&folder, Mode::from_raw_mode(held.mode)).and_then(|()| rustix::fs::futimens(&folder, &held.times));
+                let done = rustix::fs::fchmod(&folder, permissions(held.mode)).and_then(|()| rustix::fs::futimens(&folder, &held.times));
                 done.map_err(|e| self.failed(&held.parts, e))
             };
             first = first.and(set());
@@ -314,6 +314,11 @@ fn owner(entry: &Entry) -> (Option<Uid>, Option<Gid>) {
     (u32::try_from(entry.uid).ok().map(Uid::from_raw), u32::try_from(entry.gid).ok().map(Gid::from_raw))
 }
 
+/// Systems differ in how many bits hold a mode.
+fn permissions(mode: u32) -> Mode {
+    Mode::from_raw_mode((mode & 0o7777) as _)
+}
+
 fn times(entry: &Entry) -> Timestamps {
     let time = Timespec { tv_sec: entry.mtime, tv_nsec: i64::from(entry.nanos) };
     Timestamps { last_access: time, last_modification: time }
@@ -324,7 +329,7 @@ fn make_fifo(folder: &OwnedFd, name: &[u8], mode: u32) -> rustix::io::Result<()>
     rustix::fs::mknodat(folder, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
     // To open it without waiting is the way to its mode that a link in its place cannot lead astray.
     let pipe = rustix::fs::openat(folder, name, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::fs::fchmod(pipe, Mode::from_raw_mode(mode))
+    rustix::fs::fchmod(pipe, permissions(mode))
 }
 
 #[cfg(target_vendor = "apple")]
