@@ -6,7 +6,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dockerkit as dk
@@ -56,7 +56,7 @@ def test_copies_go_by_the_rules_of_docker_cp(container: dk.Container, tmp_path: 
 def test_only_uncompressed_tars_are_put(container: dk.Container) -> None:
     for mode in ("w:gz", "w:xz"):
         packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode=mode) as tar:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=packed, mode=mode) as tar:
             tar.addfile(tarfile.TarInfo("marker"))
         with pytest.raises(dk.errors.InvalidInput):
             container.put_archive("/tmp", data=packed.getvalue())
@@ -77,7 +77,7 @@ def speaks(engine: dk.Engine, minor: int) -> bool:
 def test_options_that_need_a_newer_engine_say_so(engine: dk.Engine, image: str) -> None:
     raw = engine.images.get(image).raw
     platform = f"{raw['Os']}/{raw['Architecture']}"
-    calls = [
+    calls: list[tuple[int, Callable[[], object]]] = [
         (49, lambda: engine.images.get(image, platform=platform)),
         (48, lambda: engine.images.get(image, manifests=True).manifests),
         (48, lambda: engine.images.history(image, platform=platform)),
