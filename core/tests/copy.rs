@@ -428,3 +428,114 @@ async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, na
         Err(_) => assert!(!folder.path().join("big").exists()),
     }
 }
+
+/// An engine with one container, which answers the request for an archive with these bytes as its body, in chunks; with an end or
+/// without one.
+async fn hostile(folder: &Path, archive: Vec<u8>, end: bool) -> Engine {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let path = folder.join(lab::name("s"));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let archive = std::sync::Arc::new(archive);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let archive = archive.clone();
+            tokio::spawn(async move {
+                loop {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => head.push(byte),
+                            Err(_) => return,
+                        }
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    if head.contains("/archive") {
+                        // A folder called d.
+                        let stat = "eyJuYW1lIjoiZCIsInNpemUiOjQwOTYsIm1vZGUiOjIxNDc0ODQxNDEsIm10aW1lIjoiIiwibGlua1RhcmdldCI6IiJ9";
+                        let start = format!("HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: {stat}\r\nTransfer-Encoding: chunked\r\n\r\n");
+                        stream.write_all(start.as_bytes()).await.unwrap();
+                        for part in archive.chunks(700) {
+                            stream.write_all(&[format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat()).await.ok();
+                        }
+                        if !end {
+                            return;
+                        }
+                        stream.write_all(b"0\r\n\r\n").await.ok();
+                        continue;
+                    }
+                    let body = if head.contains("/json") { r#"{"Id": "c", "Name": "/c"}"# } else { "OK" };
+                    let text = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    Engine::connect(format!("unix://{}", path.display())).await.unwrap()
+}
+
+/// An archive of the folder d with a file of some length, and one entry more, whose name is written as it is.
+fn folder_with(name: &str, kind: tar::EntryType, link: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let entry = |tar: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, link: &str, data: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(data.len() as u64);
+        header.set_mode(0o755);
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        header.set_cksum();
+        tar.append(&header, data).unwrap();
+    };
+    entry(&mut tar, "d/", tar::EntryType::Directory, "", b"");
+    entry(&mut tar, "d/first", tar::EntryType::Regular, "", &[b'x'; 3000]);
+    entry(&mut tar, name, kind, link, b"");
+    tar.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn an_engine_that_means_harm_does_none() {
+    use tar::EntryType as E;
+    let sockets = tempfile::tempdir().unwrap();
+    let cases = [
+        ("../evil", E::Regular, "", ErrorKind::InvalidInput),
+        ("/evil", E::Regular, "", ErrorKind::InvalidInput),
+        ("d/../../evil", E::Directory, "", ErrorKind::InvalidInput),
+        ("other", E::Regular, "", ErrorKind::InvalidInput),
+        ("d/link", E::Symlink, "../../../evil", ErrorKind::InvalidInput),
+        ("d/link", E::Link, "d/../../evil", ErrorKind::InvalidInput),
+        ("d/null", E::Char, "", ErrorKind::InvalidInput),
+        ("d", E::Symlink, "/tmp", ErrorKind::Conflict),
+        ("d/first/x", E::Regular, "", ErrorKind::InvalidInput),
+    ];
+    for (name, kind, link, wanted) in cases {
+        for target in ["in", "in/new"] {
+            let outside = tempfile::tempdir().unwrap();
+            std::fs::create_dir(outside.path().join("in")).unwrap();
+            let engine = hostile(sockets.path(), folder_with(name, kind, link), true).await;
+            let e = engine.containers().get("c").await.unwrap().copy_from("/d", outside.path().join(target)).await.unwrap_err();
+            assert_eq!(e.kind(), wanted, "{name}: {e}");
+            assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1, "{name}");
+            assert_eq!(e.context()["path"], "/d");
+        }
+    }
+    // Cut at any place: with the connection, and with an answer that ends as if it were whole.
+    let whole = folder_with("d/last", E::Regular, "");
+    for cut in [0, 100, 512, 1024, 2000, 3000, 4608, whole.len() - 1024] {
+        for end in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let engine = hostile(sockets.path(), whole[..cut].to_vec(), end).await;
+            let e = engine.containers().get("c").await.unwrap().copy_from("/d", folder.path()).await.unwrap_err();
+            assert!(e.kind() == ErrorKind::Unreachable && e.is_retryable(), "{cut} {end}: {e}");
+            let first = folder.path().join("d/first");
+            assert!(!first.exists() || std::fs::metadata(&first).unwrap().len() == 3000, "{cut} {end}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let engine = hostile(sockets.path(), whole, true).await;
+    let container = engine.containers().get("c").await.unwrap();
+    // The connection is used again after it.
+    for _ in 0..2 {
+        container.copy_from("/d", folder.path()).await.unwrap();
+    }
+    assert!(folder.path().join("d/last").exists());
+}

@@ -233,7 +233,6 @@ impl Networks {
                 options: Some(o.options.into_iter().collect()),
                 labels: Some(o.labels.into_iter().collect()),
                 ipam,
-                ..Default::default()
             };
             let mut body = serde_json::to_value(&body).map_err(|e| Error::internal(e.to_string()))?;
             // Older engines make a second network of the same name unless they are told to look.

@@ -249,7 +249,7 @@ impl Unpacker<'_> {
 
     /// Makes a folder under the target the one that is used, and makes what of it is not there.
     fn go(&mut self, parts: &[Vec<u8>], entry: &[u8]) -> Result<()> {
-        if !self.at.as_ref().is_some_and(|(at, _)| at == parts) {
+        if self.at.as_ref().is_none_or(|(at, _)| at != parts) {
             let folder = self.reach(parts, entry, true)?;
             self.at = Some((parts.to_vec(), folder));
         }
