@@ -407,6 +407,21 @@ async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, na
     assert_eq!(container.stat_path("/devices/null").await.unwrap().kind, "device");
     assert_eq!(kind(container.copy_from("/devices", folder.path()).await), Err(ErrorKind::InvalidInput));
     assert_eq!(kind(container.copy_to(folder.path().join("large"), "/devices/null").await), Err(ErrorKind::InvalidInput));
+    // A program keeps its capabilities: here the one to bind low ports, as Linux keeps it. Its engine writes them into an archive.
+    let program = folder.path().join("program");
+    std::fs::write(&program, "x").unwrap();
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    if rustix::fs::setxattr(&program, "security.capability", &capability, rustix::fs::XattrFlags::empty()).is_ok() {
+        container.copy_to(&*program, "/program").await.unwrap();
+        let mut archive = Vec::new();
+        let mut parts = container.get_archive("/program").await.unwrap();
+        while let Some(part) = parts.next().await {
+            archive.extend_from_slice(&part.unwrap());
+        }
+        assert!(archive.windows(20).any(|w| w == capability));
+    } else {
+        lab::skip("only root may set capabilities of programs");
+    }
     // Names that are no text go both ways.
     let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
     std::fs::write(&odd, "kept").unwrap();

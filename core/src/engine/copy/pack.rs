@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use rustix::fs::OFlags;
 use tokio::sync::mpsc;
@@ -151,7 +151,7 @@ struct Sender(mpsc::Sender<std::io::Result<Bytes>>);
 
 impl Write for Sender {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        self.0.blocking_send(Ok(BytesMut::from(data).freeze())).map_err(|_| std::io::Error::other(Error::new(ErrorKind::Canceled, UNWANTED)))?;
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(data))).map_err(|_| std::io::Error::other(Error::new(ErrorKind::Canceled, UNWANTED)))?;
         Ok(data.len())
     }
 
@@ -183,22 +183,90 @@ fn parts<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'static, T
 
 /// Lets an archive through only when it is an uncompressed tar: engines unpack others with programs, of the container even.
 pub(super) async fn uncompressed(mut archive: BoxStream<'static, std::io::Result<Bytes>>) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
-    let mut head = BytesMut::new();
+    let (mut head, mut seen) = (Vec::with_capacity(BLOCK), Vec::new());
     while head.len() < BLOCK {
         match archive.next().await {
-            Some(Ok(part)) => head.extend_from_slice(&part),
+            Some(Ok(part)) => {
+                head.extend_from_slice(part.get(..BLOCK - head.len()).unwrap_or(&part));
+                seen.push(Ok(part));
+            }
             Some(Err(e)) => return Err(read_error(e)),
             None => break,
         }
     }
-    let begins = head.first_chunk::<BLOCK>().is_some_and(begins_tar);
-    if !begins {
+    if !head.first_chunk::<BLOCK>().is_some_and(begins_tar) {
         let packed = COMPRESSED.iter().any(|magic| head.starts_with(magic));
         let what = if packed { "the archive is compressed" } else { "the archive is no tar" };
         return Err(Error::invalid(what).hint("give an uncompressed tar"));
     }
-    Ok(futures_util::stream::once(std::future::ready(Ok(head.freeze()))).chain(archive).boxed())
+    Ok(futures_util::stream::iter(seen).chain(archive).boxed())
 }
 
 /// The beginnings of compressed files: gzip, bzip2, xz and zstd.
 const COMPRESSED: [&[u8]; 4] = [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z'], &[0x28, 0xb5, 0x2f, 0xfd]];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::{super::tar::Reader, *};
+
+    fn entries(data: &[u8]) -> Vec<Entry> {
+        let mut reader = Reader::new(data);
+        std::iter::from_fn(|| reader.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_folder_is_packed_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let long = "n".repeat(200);
+        std::fs::create_dir_all(at("d/e")).unwrap();
+        std::fs::write(at("d/a"), "content").unwrap();
+        std::fs::write(at(&format!("d/{long}")), "").unwrap();
+        std::fs::hard_link(at("d/a"), at("d/e/again")).unwrap();
+        symlink("../a/./b/", at("d/link")).unwrap();
+        let _socket = UnixListener::bind(at("d/socket")).unwrap();
+        let mut data = Vec::new();
+        pack(&at("d"), Some(b"new"), &mut data).unwrap();
+        let all = entries(&data);
+        let names: Vec<_> = all.iter().map(|e| (String::from_utf8_lossy(&e.name).into_owned(), e.kind)).collect();
+        let wanted = [("new/", Kind::Folder), ("new/a", Kind::File), ("new/e/", Kind::Folder), ("new/e/again", Kind::HardLink), ("new/link", Kind::Symlink)];
+        assert_eq!(names[..5], wanted.map(|(n, k)| (n.to_owned(), k)));
+        assert_eq!(names[5..], [(format!("new/{long}"), Kind::File)]);
+        assert_eq!((all[1].size, &*all[3].link, &*all[4].link), (7, &b"new/a"[..], &b"../a/./b/"[..]));
+        // The contents alone have no name in common.
+        let mut data = Vec::new();
+        pack(&at("d"), None, &mut data).unwrap();
+        assert_eq!(entries(&data).iter().map(|e| e.name.split(|b| *b == b'/').next().unwrap().to_vec()).next().unwrap(), b"a");
+        assert_eq!(pack(&at("none"), Some(b"x"), Vec::new()).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn capabilities_of_a_program_are_packed() {
+        let mut entry = Entry::new(Kind::File, b"p");
+        entry.capabilities = Some(vec![1, 0, 0, 2, 0, 4, 0, 0, b'\n', 0]);
+        let mut data = Vec::new();
+        write_header(&mut data, &entry).unwrap();
+        assert_eq!(Reader::new(&data[..]).next().unwrap().unwrap(), entry);
+    }
+
+    #[tokio::test]
+    async fn what_fails_in_the_middle_fails_what_is_sent() {
+        let (task, parts) = packed(|out| {
+            out.write_all(b"some").map_err(read_error)?;
+            Err(Error::invalid("no more"))
+        });
+        let parts: Vec<_> = parts.collect().await;
+        assert!(parts[0].is_ok() && parts[1].is_err() && parts.len() == 2);
+        assert_eq!(task.await.unwrap().unwrap_err().message(), "no more");
+        // And when nobody reads it, the thread ends.
+        let (task, parts) = packed(|out| {
+            loop {
+                out.write_all(&[0; 1024]).map_err(read_error)?;
+            }
+        });
+        drop(parts);
+        assert_eq!(task.await.unwrap().unwrap_err().message(), UNWANTED);
+    }
+}
