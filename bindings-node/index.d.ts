@@ -283,6 +283,20 @@ export interface AppSummary {
   configFiles: string[]
 }
 
+/** Options of `Container.attach`. */
+export interface AttachOptions {
+  /** Begins with the output until now. */
+  logs?: boolean | null
+  /** Leaves standard input alone. */
+  noStdin?: boolean | null
+  /** Leaves standard output out. */
+  noStdout?: boolean | null
+  /** Leaves standard error out. */
+  noStderr?: boolean | null
+  /** The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`. */
+  detachKeys?: string | null
+}
+
 /** Options of `Images.build`. */
 export interface BuildOptions {
   /** Names for the image. */
@@ -419,6 +433,14 @@ export interface ConnectContainer {
   ipv6Address?: string | null
   /** Options of the driver for this end. */
   driverOpts?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Its link-local addresses in the network. */
+  linkLocalIps?: Iterable<string> | null
+  /** Other containers that it knows by another name, as `container:name`. */
+  links?: Iterable<string> | null
+  /** Its MAC address in the network. Needs API 1.44. */
+  macAddress?: string | null
+  /** The network of the highest priority is its way out. Needs API 1.48. */
+  gatewayPriority?: number | null
 }
 
 /** Options of `Engine.connect`. */
@@ -464,6 +486,10 @@ export interface ContainerDetails {
   startedAt: string
   /** When it last ended, RFC 3339. */
   finishedAt: string
+  /** Bytes that it wrote over its image, where they were asked for. */
+  sizeWritten: number | null
+  /** Bytes of its whole file system, its image with it, where they were asked for. */
+  sizeTotal: number | null
   /** The engine's own answer, with its own names. */
   raw: any
 }
@@ -514,6 +540,14 @@ export interface ContainerSpec {
   aliases?: Iterable<string> | null
   /** Its fixed address in that network. */
   ip?: string | null
+  /** Its IPv6 address in the network. */
+  ipv6?: string | null
+  /** Its link-local addresses in the network. */
+  linkLocalIps?: Iterable<string> | null
+  /** Its MAC address in the network. Needs API 1.44. */
+  macAddress?: string | null
+  /** Other containers that it knows by another name, as `container:name`. */
+  links?: Iterable<string> | null
   /** Lines of `/etc/hosts`: name and address. */
   extraHosts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** DNS servers. */
@@ -544,6 +578,22 @@ export interface ContainerSpec {
   cpuShares?: number | null
   /** The processors that it may use, such as `0-1`. */
   cpuset?: string | null
+  /** Memory nodes that it may use, such as `0`. */
+  cpusetMems?: string | null
+  /** Length of a period of the processor in microseconds. */
+  cpuPeriod?: number | null
+  /** Time that it gets in each period, in microseconds. */
+  cpuQuota?: number | null
+  /** Relative weight for disks, 10 to 1000. */
+  blkioWeight?: number | null
+  /** How readily its memory is swapped out, 0 to 100. */
+  memorySwappiness?: number | null
+  /** Lets it wait for memory where the kernel would end it. */
+  oomKillDisable?: boolean | null
+  /** How readily the kernel ends it for lack of memory, -1000 to 1000. */
+  oomScoreAdj?: number | null
+  /** The control group that its own is made in. */
+  cgroupParent?: string | null
   /** Limit of processes. */
   pidsLimit?: number | null
   /** Size of `/dev/shm`. */
@@ -560,6 +610,8 @@ export interface ContainerSpec {
   capDrop?: Iterable<string> | null
   /** Devices, as `host[:container[:rwm]]`. */
   devices?: Iterable<string> | null
+  /** Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between. */
+  gpus?: string | null
   /** Rules of the device control group, such as `c 1:3 mr`. */
   deviceCgroupRules?: Iterable<string> | null
   /** Security options, such as `no-new-privileges`. */
@@ -576,6 +628,16 @@ export interface ContainerSpec {
   cgroupnsMode?: string | null
   /** User namespace: `host`. */
   usernsMode?: string | null
+  /** `host` for the host's names of itself; default: its own. */
+  utsMode?: string | null
+  /** Options of the storage driver, such as `size`. */
+  storageOpt?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** The driver of volumes that `volumes` names and that are not there. */
+  volumeDriver?: string | null
+  /** What is told to the runtime and not to the engine. Needs API 1.43. */
+  annotations?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Cuts it off from every network. */
+  networkDisabled?: boolean | null
   /** Runtime instead of the engine's default. */
   runtime?: string | null
   /** Logging driver. */
@@ -613,6 +675,40 @@ export interface ContainerStats {
   pids: number
   /** The engine's own answer, with its own names. */
   raw: any
+}
+
+/** Options of `Container.copy_from`. */
+export interface CopyFrom {
+  /** Copies what a link leads to, where the source is a link; default: the link. */
+  followLink?: boolean | null
+  /**
+   * Keeps the owners, by number, that the files have in the container, which only root may; default: they belong to the
+   * caller.
+   */
+  archive?: boolean | null
+  /** The most that the files may hold together; default: 256 GiB. */
+  maxBytes?: number | string | null
+  /** The most files and folders that may come; default: 5,000,000. */
+  maxEntries?: number | null
+}
+
+/** Options of `Container.copy_to`. */
+export interface CopyTo {
+  /** Copies what a link leads to, where the source is a link; default: the link. */
+  followLink?: boolean | null
+  /**
+   * As `docker cp --archive`: what is copied belongs to the container's own user, where it has one. Default: to the owners,
+   * by number, that it has on this host.
+   */
+  archive?: boolean | null
+}
+
+/** Options of `Checkpoints.create`. */
+export interface CreateCheckpoint {
+  /** Lets the container run on; default: it ends. */
+  keepRunning?: boolean | null
+  /** The folder of the engine's host to keep it in; default: the engine's own. */
+  dir?: string | null
 }
 
 /** Options of `Cluster.create`. */
@@ -667,6 +763,16 @@ export interface CreateNetwork {
   subnets?: Iterable<Subnet> | null
   /** Driver of the addresses. */
   ipamDriver?: string | null
+  /** Options of that driver. */
+  ipamOptions?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Whether its containers get IPv4 addresses; default: yes. Needs API 1.48. */
+  ipv4?: boolean | null
+  /** `local` or `swarm`; default: the driver's. */
+  scope?: string | null
+  /** Makes no network, only its settings, for others to be made from. */
+  configOnly?: boolean | null
+  /** Takes the settings of this network, which is made with `configOnly`. */
+  configFrom?: string | null
 }
 
 /** Options of the calls that make a secret or config. */
@@ -729,6 +835,15 @@ export interface DiskUsage {
   buildCache: number
   /** The engine's own answer. */
   raw: any
+}
+
+/** Options of `Engine.disk_usage`. */
+export interface DiskUsageOptions {
+  /**
+   * Only these of `containers`, `images`, `volumes`, `buildCache`, which is faster; default: all. What is left out is 0.
+   * Needs API 1.42.
+   */
+  types?: Iterable<string> | null
 }
 
 /** Options of `App.down`. */
@@ -924,6 +1039,18 @@ export interface ExecOptions {
   stdin?: Uint8Array | ArrayBuffer | string | null
 }
 
+/** How a command in a container does. */
+export interface ExecState {
+  /** Its ID. */
+  id: string
+  /** Whether it runs. */
+  running: boolean
+  /** Its exit code, once it has ended. */
+  exitCode: number | null
+  /** Its process ID on the engine's host, 0 when it does not run. */
+  pid: number
+}
+
 /** How a container ended. */
 export interface ExitStatus {
   /** Its exit code. */
@@ -948,6 +1075,12 @@ export interface FileChange {
   path: string
   /** `modified`, `added` or `deleted`. */
   kind: string
+}
+
+/** Options of `Checkpoints.list` and `Checkpoints.remove`. */
+export interface FindCheckpoints {
+  /** The folder of the engine's host that it is in; default: the engine's own. */
+  dir?: string | null
 }
 
 /** An image that a search found. */
@@ -997,6 +1130,12 @@ export interface HistoryEntry {
   tags: string[]
 }
 
+/** Options of `Images.history`. */
+export interface HistoryOptions {
+  /** The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.48. */
+  platform?: string | null
+}
+
 /** An image as lists show it. */
 export interface Image {
   /** Its ID. */
@@ -1011,8 +1150,28 @@ export interface Image {
   created: string
   /** Its labels. */
   labels: Record<string, string>
+  /** Bytes that it shares with other images; only in a list that asks for them. */
+  sharedSize: number | null
+  /** What it is made of, one for each platform; only where that is asked for, and the engine keeps images with containerd. */
+  manifests: ImageManifest[]
   /** The engine's own answer. */
   raw: any
+}
+
+/** A part of an image: the image of one platform, or what was written about it when it was built. */
+export interface ImageManifest {
+  /** Its digest, `sha256:…`. */
+  digest: string
+  /** `image`, `attestation` or `unknown`. */
+  kind: string
+  /** Its platform, such as `linux/arm64`, empty where it is no image. */
+  platform: string
+  /** Whether all of it is there. */
+  available: boolean
+  /** Bytes that it takes, unpacked and as it was pulled. */
+  size: number
+  /** IDs of containers that use it. */
+  containers: string[]
 }
 
 /** What a push did. */
@@ -1112,6 +1271,28 @@ export const InitSwarm: {
   new (options?: InitSwarm): InitSwarm
 }
 
+/** Options of `Container.inspect`. */
+export interface InspectContainer {
+  /** Measures its file system too, which takes the engine a while. */
+  size?: boolean | null
+}
+
+/** Options of `Images.get`. */
+export interface InspectImage {
+  /** The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.49. */
+  platform?: string | null
+  /** Tells what it is made of, one for each platform. Needs API 1.48; excludes `platform`. */
+  manifests?: boolean | null
+}
+
+/** Options of `Networks.get`. */
+export interface InspectNetwork {
+  /** Tells of an overlay's tasks on other nodes too. */
+  verbose?: boolean | null
+  /** Only a network of this scope: `local`, `swarm` or `global`. */
+  scope?: string | null
+}
+
 /** Options of `Plugins.install` and `Plugins.privileges`. */
 export interface InstallPlugin {
   /** Another name for it here. */
@@ -1176,7 +1357,9 @@ export interface ListContainers {
   all?: boolean | null
   /** At most so many, the newest first. */
   limit?: number | null
-  /** The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`. */
+  /** Measures their file systems too, which takes the engine a while. */
+  size?: boolean | null
+  /** The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`, and `before` and `since` a container. */
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
@@ -1184,7 +1367,11 @@ export interface ListContainers {
 export interface ListImages {
   /** Intermediate images too. */
   all?: boolean | null
-  /** The engine's filters, such as `{"reference": ["app:*"]}`. */
+  /** Measures what each shares with others, which takes the engine a while. Needs API 1.42. */
+  sharedSize?: boolean | null
+  /** Tells what each is made of, one for each platform. Needs API 1.47. */
+  manifests?: boolean | null
+  /** The engine's filters, such as `{"reference": ["app:*"]}`, and `before` and `since` an image. */
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
 
@@ -1242,6 +1429,8 @@ export interface LoadImages {
   data?: Uint8Array | ArrayBuffer | string | null
   /** The archive, as a file; it may be compressed. */
   path?: string | URL | null
+  /** Only this platform, such as `linux/arm64`; default: all that are in it. Needs API 1.48. */
+  platform?: string | null
 }
 
 /** Options of `Project.load` and `Project.parse`. */
@@ -1310,6 +1499,8 @@ export interface LogOptions {
   tail?: number | null
   /** Puts the time before each line. */
   timestamps?: boolean | null
+  /** Puts before each line what the container's logging options name: labels and variables. */
+  details?: boolean | null
   /** Leaves standard output out. */
   noStdout?: boolean | null
   /** Leaves standard error out. */
@@ -1428,6 +1619,22 @@ export interface OpenCluster {
   path?: string | URL | null
 }
 
+/** What is at a path of a container. */
+export interface PathStat {
+  /** Its name. */
+  name: string
+  /** `file`, `folder`, `link`, `device`, `fifo`, `socket` or `other`. */
+  kind: string
+  /** Its size in bytes. */
+  size: number
+  /** Its permissions, as `chmod` takes them: 493 is `rwxr-xr-x`. */
+  mode: number
+  /** When its content last changed, RFC 3339. */
+  modified: string
+  /** For a link, where it leads in the end, as a path of the container; else empty. */
+  linkTarget: string
+}
+
 /** An engine's answer to a ping. */
 export interface Ping {
   /** The newest API version that the engine offers. */
@@ -1494,6 +1701,20 @@ export interface Processes {
   processes: string[][]
 }
 
+/** Options of `Images.prune_build_cache`. */
+export interface PruneBuildCache {
+  /** All that no build uses now; default: only what is of no use any more. */
+  all?: boolean | null
+  /** Keeps so much of it, the newest. */
+  keep?: number | string | null
+  /** Prunes only what is over so much. Needs API 1.48. */
+  maxUsed?: number | string | null
+  /** Prunes until so much of the disk is free. Needs API 1.48. */
+  minFree?: number | string | null
+  /** The engine's filters, such as `{"until": ["24h"]}`. */
+  filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
+}
+
 /** Options of the calls that prune. */
 export interface PruneOptions {
   /** The engine's filters, such as `{"until": ["24h"]}`. */
@@ -1542,10 +1763,12 @@ export interface PushImage {
   source?: Engine | null
 }
 
-/** Options of `Images.push` and `Images.registry_info`. */
+/** Options of `Images.push`. */
 export interface PushOptions {
   /** Login for the registry. */
   auth?: RegistryAuth | null
+  /** Only this platform, such as `linux/arm64`, of an image that is there for many. Needs API 1.46. */
+  platform?: string | null
 }
 
 /** What one machine got of an image. */
@@ -1564,9 +1787,9 @@ export interface PutArchive {
   data?: Uint8Array | ArrayBuffer | string | null
   /** The archive, as a file. */
   file?: string | URL | null
-  /** Fails when a folder would take the place of a file, or a file of a folder. */
+  /** Fails when a folder would take the place of a file, or a file of a folder, as `docker cp` does. */
   noOverwrite?: boolean | null
-  /** Keeps the owners that the archive names. */
+  /** Gives what is unpacked to the container's own user, where it has one; default: to the owners that the archive names. */
   keepOwner?: boolean | null
 }
 
@@ -1609,6 +1832,12 @@ export interface RegistryInfo {
   platforms: string[]
 }
 
+/** Options of `Images.registry_info`. */
+export interface RegistryInfoOptions {
+  /** Login for the registry. */
+  auth?: RegistryAuth | null
+}
+
 /** Options of `Container.remove`. */
 export interface RemoveContainer {
   /** Kills it first when it runs. */
@@ -1623,6 +1852,8 @@ export interface RemoveImage {
   force?: boolean | null
   /** Keeps parents that have no name. */
   noPrune?: boolean | null
+  /** Only these platforms, such as `linux/arm64`, of an image that is there for many. Needs API 1.50. */
+  platforms?: Iterable<string> | null
 }
 
 /** Options of `Machine.remove`. */
@@ -1679,6 +1910,12 @@ export interface RunOutput {
   spec?: ContainerSpec | null
   /** Ends the container, and fails with `timeout`, when it runs longer. */
   timeoutMs?: number | null
+}
+
+/** Options of `Images.save`. */
+export interface SaveImages {
+  /** Only this platform, such as `linux/arm64`; default: all that are there. Needs API 1.48. */
+  platform?: string | null
 }
 
 /** Options of `Images.search`. */
@@ -1839,6 +2076,14 @@ export interface StackUp {
   noSpread?: boolean | null
 }
 
+/** Options of `Container.start`. */
+export interface StartContainer {
+  /** Goes on from this checkpoint. The engine must be an experimental one. */
+  checkpoint?: string | null
+  /** The folder of the engine's host that the checkpoint is in; default: the engine's own. */
+  checkpointDir?: string | null
+}
+
 /** Options of `Container.stats`. */
 export interface StatsOptions {
   /**
@@ -1846,6 +2091,8 @@ export interface StatsOptions {
    * Else there is one, whose CPU use is that of a second.
    */
   stream?: boolean | null
+  /** One measurement at once, without the second that CPU use is measured over: that is 0 then. */
+  oneShot?: boolean | null
 }
 
 /** One atomic step of a plan. */
@@ -1866,6 +2113,8 @@ export interface Step {
 export interface StopOptions {
   /** How long the container may take before it is killed; default: its own, else 10 s. */
   timeoutMs?: number | null
+  /** The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42. */
+  signal?: string | null
 }
 
 /** Addresses of a network. */
@@ -1978,6 +2227,12 @@ export const TlsOptions: {
   new (options?: TlsOptions): TlsOptions
 }
 
+/** Options of `Container.top`. */
+export interface TopOptions {
+  /** Arguments of the host's `ps`, such as `-o pid,comm`; default: `-ef`. */
+  psArgs?: string | null
+}
+
 /** A limit of the kernel for the processes of a container. */
 export interface Ulimit {
   /** The name, such as `nofile`. */
@@ -2031,10 +2286,24 @@ export interface UpReport {
 export interface UpdateContainer {
   /** Memory limit in bytes. */
   memory?: number | string | null
+  /** Memory that it shrinks to when the host runs short. */
+  memoryReservation?: number | string | null
+  /** Memory and swap together in bytes, -1 for no limit. */
+  memorySwap?: number | null
   /** Limit in processors, such as 1.5. */
   cpus?: number | null
   /** Relative weight for processor time. */
   cpuShares?: number | null
+  /** Length of a period of the processor in microseconds. */
+  cpuPeriod?: number | null
+  /** Time that it gets in each period, in microseconds. */
+  cpuQuota?: number | null
+  /** Processors that it may use, such as `0-2,4`. */
+  cpuset?: string | null
+  /** Memory nodes that it may use, such as `0`. */
+  cpusetMems?: string | null
+  /** Relative weight for disks, 10 to 1000. */
+  blkioWeight?: number | null
   /** Limit of processes. */
   pidsLimit?: number | null
   /** Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`. */
@@ -2268,16 +2537,16 @@ export interface EngineImages {
    * Lists images.
    *
    * # Errors
-   * `invalid_input` for a filter that the engine does not know.
+   * `invalid_input` for a filter that the engine does not know, `unsupported` for an option that it is too old for.
    */
   list(options?: ListImages & CallOptions): Promise<Image[]>
   /**
    * The image with this name or ID.
    *
    * # Errors
-   * `not_found`.
+   * `not_found`, also when the platform is not there; `unsupported` for an option that the engine is too old for.
    */
-  get(reference: string, options?: CallOptions): Promise<Image>
+  get(reference: string, options?: InspectImage & CallOptions): Promise<Image>
   /**
    * Pulls an image; the call ends when it is there. Without a tag, `latest` is meant.
    *
@@ -2329,7 +2598,7 @@ export interface EngineImages {
    * # Errors
    * `not_found`.
    */
-  save(references: Iterable<string> | string, options?: CallOptions): Stream<Buffer>
+  save(references: Iterable<string> | string, options?: SaveImages & CallOptions): Stream<Buffer>
   /**
    * Loads images from an archive that `docker save` made. The engine's word is checked: every image it names is looked up.
    *
@@ -2350,14 +2619,14 @@ export interface EngineImages {
    * # Errors
    * `not_found`.
    */
-  history(reference: string, options?: CallOptions): Promise<HistoryEntry[]>
+  history(reference: string, options?: HistoryOptions & CallOptions): Promise<HistoryEntry[]>
   /**
    * What a registry has under a name: the digest that the name means now, and the platforms. Nothing is pulled.
    *
    * # Errors
    * `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
    */
-  registryInfo(reference: string, options?: PushOptions & CallOptions): Promise<RegistryInfo>
+  registryInfo(reference: string, options?: RegistryInfoOptions & CallOptions): Promise<RegistryInfo>
   /**
    * Searches Docker Hub, through the engine, for images whose names or descriptions hold a term.
    *
@@ -2372,6 +2641,13 @@ export interface EngineImages {
    * `conflict` while another prune runs.
    */
   prune(options?: PruneOptions & CallOptions): Promise<PruneReport>
+  /**
+   * Removes what builds kept to be faster the next time.
+   *
+   * # Errors
+   * `unsupported` for an option that the engine is too old for.
+   */
+  pruneBuildCache(options?: PruneBuildCache & CallOptions): Promise<PruneReport>
 }
 
 /** The networks of an `Engine`. */
@@ -2389,7 +2665,7 @@ export interface EngineNetworks {
    * # Errors
    * `not_found`.
    */
-  get(name: string, options?: CallOptions): Promise<Network>
+  get(name: string, options?: InspectNetwork & CallOptions): Promise<Network>
   /**
    * Makes a network. A name that is taken is refused, although engines would allow it twice.
    *
@@ -2503,6 +2779,20 @@ export interface EnginePlugins {
    * `not_found`, `unauthorized`, `unreachable`, `already_exists`.
    */
   install(reference: string, options?: InstallPlugin & CallOptions): Promise<Plugin>
+  /**
+   * Puts another version of a plugin in its place, grants what that wants of the host, and leaves it stopped. Its settings stay.
+   *
+   * # Errors
+   * `not_found`, `conflict` while it runs, `unauthorized`, `unreachable`.
+   */
+  upgrade(name: string, reference: string, options?: RegistryInfoOptions & CallOptions): Promise<Plugin>
+  /**
+   * Pushes a plugin to the registry that its name says.
+   *
+   * # Errors
+   * `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+   */
+  push(name: string, options?: RegistryInfoOptions & CallOptions): Promise<void>
   /**
    * Makes a plugin of a folder that holds `config.json` and `rootfs`.
    *
@@ -2642,9 +2932,9 @@ export class Engine implements AsyncDisposable {
    * What images, containers, volumes and the build cache take on disk.
    *
    * # Errors
-   * `unreachable`, `timeout`.
+   * `unreachable`, `timeout`; `unsupported` for `types` where the engine is too old.
    */
-  diskUsage(options?: CallOptions): Promise<DiskUsage>
+  diskUsage(options?: DiskUsageOptions & CallOptions): Promise<DiskUsage>
   /**
    * Asks a registry, through the engine, whether a login is good.
    *
@@ -2671,6 +2961,32 @@ export class Engine implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** The checkpoints of a `Container`. */
+export interface ContainerCheckpoints {
+  /**
+   * The names of its checkpoints.
+   *
+   * # Errors
+   * `unsupported` when the engine is not experimental, `not_found`.
+   */
+  list(options?: FindCheckpoints & CallOptions): Promise<string[]>
+  /**
+   * Freezes the container's processes to disk, under a name. `Container.start` with `checkpoint` goes on from there.
+   *
+   * # Errors
+   * `unsupported` when the engine is not experimental or has no CRIU, `conflict` when the container does not run,
+   * `already_exists`, `engine` for processes that cannot be frozen.
+   */
+  create(name: string, options?: CreateCheckpoint & CallOptions): Promise<void>
+  /**
+   * Removes a checkpoint.
+   *
+   * # Errors
+   * `unsupported` when the engine is not experimental, `not_found`.
+   */
+  remove(name: string, options?: FindCheckpoints & CallOptions): Promise<void>
+}
+
 /** A container. Cheap to clone; what it shows is what was seen when it was fetched. */
 export class Container implements AsyncDisposable {
   private constructor()
@@ -2692,6 +3008,12 @@ export class Container implements AsyncDisposable {
   readonly ports: PublishedPort[]
   /** Its address in each network. */
   readonly addresses: Record<string, string>
+  /** Bytes that it wrote over its image; only in a list that asks for sizes. */
+  readonly sizeWritten: number | null
+  /** Bytes of its whole file system, its image with it; only in a list that asks for sizes. */
+  readonly sizeTotal: number | null
+  /** The checkpoints of a `Container`. */
+  readonly checkpoints: ContainerCheckpoints
   /**
    * Fetches it again, with what it shows now.
    *
@@ -2705,28 +3027,29 @@ export class Container implements AsyncDisposable {
    * # Errors
    * `not_found` when it is gone.
    */
-  inspect(options?: CallOptions): Promise<ContainerDetails>
+  inspect(options?: InspectContainer & CallOptions): Promise<ContainerDetails>
   /**
    * Starts it; nothing happens when it runs.
    *
    * # Errors
-   * `not_found`, `engine` when it cannot start: the message says why.
+   * `not_found`, `engine` when it cannot start: the message says why; `unsupported` for a checkpoint where the engine is not
+   * experimental.
    */
-  start(options?: CallOptions): Promise<void>
+  start(options?: StartContainer & CallOptions): Promise<void>
   /**
    * Stops it: its stop signal, and after the timeout `SIGKILL`. Nothing happens when it does not run.
    *
    * # Errors
    * `not_found`.
    */
-  stop(options?: StopOptions & CallOptions): Promise<void>
+  stop(options?: WithSignal<StopOptions>): Promise<void>
   /**
    * Stops it and starts it again.
    *
    * # Errors
    * `not_found`, `engine` when it cannot start.
    */
-  restart(options?: StopOptions & CallOptions): Promise<void>
+  restart(options?: WithSignal<StopOptions>): Promise<void>
   /**
    * Sends it a signal.
    *
@@ -2795,7 +3118,7 @@ export class Container implements AsyncDisposable {
    * What it uses, as a stream of measurements.
    *
    * # Errors
-   * `not_found`.
+   * `not_found`, `invalid_input` for options that exclude each other.
    */
   stats(options?: StatsOptions & CallOptions): Stream<ContainerStats>
   /**
@@ -2804,7 +3127,7 @@ export class Container implements AsyncDisposable {
    * # Errors
    * `conflict` when it does not run.
    */
-  top(options?: CallOptions): Promise<Processes>
+  top(options?: TopOptions & CallOptions): Promise<Processes>
   /**
    * Files that differ from its image.
    *
@@ -2861,12 +3184,42 @@ export class Container implements AsyncDisposable {
    */
   execSession(options?: ExecOptions & CallOptions): Promise<Session>
   /**
+   * Starts a command in it and does not wait for it. Gives the ID by which `Container.exec_state` tells how it does; its
+   * output is thrown away.
+   *
+   * # Errors
+   * `conflict` when it does not run, `not_found`, `invalid_input` for standard input.
+   */
+  execDetached(command?: string | Iterable<string> | null, options?: ExecOptions & CallOptions): Promise<string>
+  /**
+   * Starts a command in it and does not wait for it. Gives the ID by which `Container.exec_state` tells how it does; its
+   * output is thrown away.
+   *
+   * # Errors
+   * `conflict` when it does not run, `not_found`, `invalid_input` for standard input.
+   */
+  execDetached(options?: ExecOptions & CallOptions): Promise<string>
+  /**
+   * How a command does that `Container.exec_detached` started. The engine forgets it some minutes after its end.
+   *
+   * # Errors
+   * `not_found`.
+   */
+  execState(id: string, options?: CallOptions): Promise<ExecState>
+  /**
    * Attaches to its main process.
    *
    * # Errors
-   * `not_found`, `conflict`.
+   * `not_found`, `conflict`, `invalid_input` for keys that are none.
    */
-  attach(options?: CallOptions): Promise<Session>
+  attach(options?: AttachOptions & CallOptions): Promise<Session>
+  /**
+   * Tells the terminal of its main process its size.
+   *
+   * # Errors
+   * `not_found`, `conflict` when it does not run.
+   */
+  resize(columns: number, rows: number, options?: CallOptions): Promise<void>
   /**
    * Its whole file system as a tar, in parts as they come. Volumes are not in it.
    *
@@ -2877,33 +3230,71 @@ export class Container implements AsyncDisposable {
   /**
    * Unpacks an uncompressed tar in a folder of the container.
    *
+   * `docker cp - CONTAINER:PATH` is this call with `noOverwrite`. An archive that is made as it is sent goes through
+   * `Container.put_archive_stream`.
+   *
    * # Errors
-   * `invalid_input` for a compressed archive, `not_found` when the folder is not there, `forbidden` when it cannot be written to.
+   * `invalid_input` for what is no uncompressed tar, or when the path is no folder; `not_found` when nothing is there; `forbidden`
+   * when it cannot be written to; with `noOverwrite`, `conflict`.
    */
   putArchive(path: string, options?: PutArchive & CallOptions): Promise<void>
   /**
-   * A file or folder of the container as a tar, in parts as they come.
+   * A file or folder of the container as a tar, in parts as they come: what `docker cp CONTAINER:PATH -` writes. Its names
+   * begin with the last part of the path.
    *
    * # Errors
    * `not_found`.
    */
   getArchive(path: string, options?: CallOptions): Stream<Buffer>
   /**
-   * Copies a file or folder of this host into the container, as `docker cp` does: into `target` when that is a folder
-   * there, else under that name.
+   * What is at a path of the container. A link at its end is not followed.
    *
    * # Errors
-   * `not_found` when the source or the target's parent is not there, `forbidden`.
+   * `not_found`.
    */
-  copyTo(path: string | URL, target: string, options?: CallOptions): Promise<void>
+  statPath(path: string, options?: CallOptions): Promise<PathStat>
   /**
-   * Copies a file or folder of the container to this host, as `docker cp` does: into `target` when that is a folder
-   * here, else under that name. Nothing is written outside the target, whatever the container sends.
+   * Copies a file or folder of this host into the container, as `docker cp` does.
+   *
+   * | source | target | result |
+   * |---|---|---|
+   * | file or folder | a folder | it lies in the folder under its own name |
+   * | folder with `/.` at its end | a folder | its contents lie in the folder |
+   * | file | a file | it takes the file's place |
+   * | file or folder | not there, its folder is | it lies there under the target's name |
+   * | file | not there, with `/` at its end | `not_found` |
+   * | folder | a file | `conflict` |
+   *
+   * A link at the target's end is followed. Links are copied as links, with a `/` at the source's end or with `followLink`
+   * as what they lead to. Modes, owners by number, times in seconds, hard links and capabilities of programs are kept; sockets
+   * are left out. Memory stays the same however much is copied.
    *
    * # Errors
-   * `not_found`, `invalid_input` when what comes would leave the target, `io`.
+   * `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
+   * place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+   *
+   * # Cancel safety
+   * What was copied until then stays.
    */
-  copyFrom(path: string, target: string | URL, options?: CallOptions): Promise<void>
+  copyTo(path: string | URL, target: string, options?: CopyTo & CallOptions): Promise<void>
+  /**
+   * Copies a file or folder of the container to this host, as `docker cp` does: by the rules of `Container.copy_to`, with
+   * the sides exchanged.
+   *
+   * What comes is unpacked inside the target, whatever the container sends and whatever other processes do in the target: no
+   * link is ever followed or written through. Refused are names that lead out, relative links that lead out of the folder
+   * that takes the copy, devices, sparse files, and what is over the limits. Modes are kept, with set-ID bits; pipes too;
+   * extended attributes are not. Memory stays the same however much is copied, but for the folders' names.
+   *
+   * # Errors
+   * `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
+   * a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
+   * in the middle.
+   *
+   * # Cancel safety
+   * What was copied until then stays, but for the file that was under way.
+   */
+  copyFrom(path: string, target: string | URL, options?: CopyFrom & CallOptions): Promise<void>
   /** Lets go of the object. Its connections are closed with the last object that uses them. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>

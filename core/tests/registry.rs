@@ -37,3 +37,48 @@ async fn an_image_goes_to_a_registry_and_comes_back() {
         engine.images().remove(&*reference).await.unwrap();
     }
 }
+
+/// A folder that holds a plugin of no use.
+fn plugin_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("rootfs")).unwrap();
+    let config = serde_json::json!({
+        "Description": "does nothing", "Entrypoint": ["/nothing"], "WorkDir": "/", "Network": {"Type": "host"},
+        "Interface": {"Types": ["docker.volumedriver/1.0"], "Socket": "nothing.sock"},
+        "Env": [{"Name": "LEVEL", "Description": "how much", "Value": "1", "Settable": ["value"]}],
+        "Linux": {"Capabilities": ["CAP_SYS_ADMIN"], "Devices": null, "AllowAllDevices": false}, "PropagatedMount": "", "Mounts": null,
+        "Args": {"Name": "", "Description": "", "Settable": null, "Value": null},
+    });
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn a_plugin_goes_to_a_registry_is_installed_and_upgraded() {
+    let (Some(place), Some(user), Some(password)) =
+        (variable("DOCKERKIT_LAB_REGISTRY"), variable("DOCKERKIT_LAB_REGISTRY_USER"), variable("DOCKERKIT_LAB_REGISTRY_PASSWORD"))
+    else {
+        return;
+    };
+    for engine in ["DOCKERKIT_LAB_ENGINE", "DOCKERKIT_LAB_ENGINE_28"] {
+        let Some(endpoint) = variable(engine) else { continue };
+        let plugins = Engine::connect(endpoint).await.unwrap().plugins();
+        let auth = RegistryAuth::default().username(&*user).password(&*password);
+        let reference = format!("{place}/lab/{}", lab::name("plugin"));
+        let (one, two) = (format!("{reference}:1"), format!("{reference}:2"));
+        for version in [&one, &two] {
+            plugins.create(&**version, plugin_folder().path()).await.unwrap();
+            let wrong = RegistryAuth::default().username(&*user).password("wrong");
+            assert_eq!(plugins.push(&**version).auth(wrong).await.unwrap_err().kind(), ErrorKind::Unauthorized);
+            plugins.push(&**version).auth(auth.clone()).await.unwrap();
+            plugins.remove(&**version).await.unwrap();
+        }
+        let wants = plugins.privileges(&*one).auth(auth.clone()).await.unwrap();
+        assert!(wants.iter().any(|p| p.name == "capabilities" && p.value == ["CAP_SYS_ADMIN"]), "{wants:?}");
+        let installed = plugins.install(&*one).auth(auth.clone()).disabled(true).settings(["LEVEL=7"]).await.unwrap();
+        let upgraded = plugins.upgrade(&*one, &*two).auth(auth.clone()).await.unwrap();
+        assert_eq!((&upgraded.id, upgraded.enabled), (&installed.id, false));
+        assert!(upgraded.raw["PluginReference"].as_str().unwrap().ends_with(":2"), "{}", upgraded.raw);
+        plugins.remove(&*one).await.unwrap();
+    }
+}

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 
 class AppLog(_Model):
@@ -48,14 +48,14 @@ class CommandOutput(_Model):
 
 class ContainerDetails(_Model):
     """All that an engine says of a container."""
-    __slots__ = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "raw", )
-    _fields = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "raw", )
+    __slots__ = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "size_written", "size_total", "raw", )
+    _fields = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "size_written", "size_total", "raw", )
 
 
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    __slots__ = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
-    _fields = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "runtime", "log_driver", "log_options", )
+    __slots__ = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "ipv6", "link_local_ips", "mac_address", "links", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "cpuset_mems", "cpu_period", "cpu_quota", "blkio_weight", "memory_swappiness", "oom_kill_disable", "oom_score_adj", "cgroup_parent", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "gpus", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "uts_mode", "storage_opt", "volume_driver", "annotations", "network_disabled", "runtime", "log_driver", "log_options", )
+    _fields = ("name", "pull", "platform", "env", "labels", "entrypoint", "workdir", "user", "group_add", "hostname", "domainname", "tty", "stdin_open", "volumes", "mounts", "tmpfs", "volumes_from", "ports", "publish_all", "network", "aliases", "ip", "ipv6", "link_local_ips", "mac_address", "links", "extra_hosts", "dns", "dns_opt", "dns_search", "restart", "auto_remove", "stop_signal", "stop_timeout", "healthcheck", "memory", "memory_reservation", "memory_swap", "cpus", "cpu_shares", "cpuset", "cpuset_mems", "cpu_period", "cpu_quota", "blkio_weight", "memory_swappiness", "oom_kill_disable", "oom_score_adj", "cgroup_parent", "pids_limit", "shm_size", "ulimits", "sysctls", "privileged", "cap_add", "cap_drop", "devices", "gpus", "device_cgroup_rules", "security_opt", "read_only", "init", "pid_mode", "ipc_mode", "cgroupns_mode", "userns_mode", "uts_mode", "storage_opt", "volume_driver", "annotations", "network_disabled", "runtime", "log_driver", "log_options", )
     _types = {"mounts": ("list", "Mount"), "healthcheck": "HealthCheck", "ulimits": ("list", "Ulimit")}
 
 
@@ -132,6 +132,12 @@ class Event(_Model):
     _types = {"resource": "Resource"}
 
 
+class ExecState(_Model):
+    """How a command in a container does."""
+    __slots__ = ("id", "running", "exit_code", "pid", )
+    _fields = ("id", "running", "exit_code", "pid", )
+
+
 class ExitStatus(_Model):
     """How a container ended."""
     __slots__ = ("exit_code", "error", )
@@ -170,8 +176,15 @@ class HistoryEntry(_Model):
 
 class Image(_Model):
     """An image as lists show it."""
-    __slots__ = ("id", "tags", "digests", "size", "created", "labels", "raw", )
-    _fields = ("id", "tags", "digests", "size", "created", "labels", "raw", )
+    __slots__ = ("id", "tags", "digests", "size", "created", "labels", "shared_size", "manifests", "raw", )
+    _fields = ("id", "tags", "digests", "size", "created", "labels", "shared_size", "manifests", "raw", )
+    _types = {"manifests": ("list", "ImageManifest")}
+
+
+class ImageManifest(_Model):
+    """A part of an image: the image of one platform, or what was written about it when it was built."""
+    __slots__ = ("digest", "kind", "platform", "available", "size", "containers", )
+    _fields = ("digest", "kind", "platform", "available", "size", "containers", )
 
 
 class ImagePush(_Model):
@@ -243,6 +256,12 @@ class NodeSnapshot(_Model):
     """A node at one moment."""
     __slots__ = ("name", "id", "role", "leader", "state", "availability", "cpu_percent", "memory", "memory_total", "running_tasks", )
     _fields = ("name", "id", "role", "leader", "state", "availability", "cpu_percent", "memory", "memory_total", "running_tasks", )
+
+
+class PathStat(_Model):
+    """What is at a path of a container."""
+    __slots__ = ("name", "kind", "size", "mode", "modified", "link_target", )
+    _fields = ("name", "kind", "size", "mode", "modified", "link_target", )
 
 
 class Ping(_Model):

@@ -5,7 +5,7 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
 
 Availability = Literal["active", "pause", "drain"]
 
@@ -175,13 +175,19 @@ class ContainerDetails(_Model):
     def finished_at(self) -> str:
         """When it last ended, RFC 3339."""
     @property
+    def size_written(self) -> int | None:
+        """Bytes that it wrote over its image, where they were asked for."""
+    @property
+    def size_total(self) -> int | None:
+        """Bytes of its whole file system, its image with it, where they were asked for."""
+    @property
     def raw(self) -> Any:
         """The engine's own answer, with its own names."""
 
 @final
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, device_cgroup_rules: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
+    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, ipv6: str | None = None, link_local_ips: Iterable[str] | None = None, mac_address: str | None = None, links: Iterable[str] | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, cpuset_mems: str | None = None, cpu_period: int | None = None, cpu_quota: int | None = None, blkio_weight: int | None = None, memory_swappiness: int | None = None, oom_kill_disable: bool | None = None, oom_score_adj: int | None = None, cgroup_parent: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, gpus: str | None = None, device_cgroup_rules: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, uts_mode: str | None = None, storage_opt: Mapping[str, str] | None = None, volume_driver: str | None = None, annotations: Mapping[str, str] | None = None, network_disabled: bool | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
     @property
     def name(self) -> str | None:
         """Its name; default: one that the engine makes up."""
@@ -249,6 +255,18 @@ class ContainerSpec(_Model):
     def ip(self) -> str | None:
         """Its fixed address in that network."""
     @property
+    def ipv6(self) -> str | None:
+        """Its IPv6 address in the network."""
+    @property
+    def link_local_ips(self) -> list[str] | None:
+        """Its link-local addresses in the network."""
+    @property
+    def mac_address(self) -> str | None:
+        """Its MAC address in the network. Needs API 1.44."""
+    @property
+    def links(self) -> list[str] | None:
+        """Other containers that it knows by another name, as `container:name`."""
+    @property
     def extra_hosts(self) -> dict[str, str] | None:
         """Lines of `/etc/hosts`: name and address."""
     @property
@@ -294,6 +312,30 @@ class ContainerSpec(_Model):
     def cpuset(self) -> str | None:
         """The processors that it may use, such as `0-1`."""
     @property
+    def cpuset_mems(self) -> str | None:
+        """Memory nodes that it may use, such as `0`."""
+    @property
+    def cpu_period(self) -> int | None:
+        """Length of a period of the processor in microseconds."""
+    @property
+    def cpu_quota(self) -> int | None:
+        """Time that it gets in each period, in microseconds."""
+    @property
+    def blkio_weight(self) -> int | None:
+        """Relative weight for disks, 10 to 1000."""
+    @property
+    def memory_swappiness(self) -> int | None:
+        """How readily its memory is swapped out, 0 to 100."""
+    @property
+    def oom_kill_disable(self) -> bool | None:
+        """Lets it wait for memory where the kernel would end it."""
+    @property
+    def oom_score_adj(self) -> int | None:
+        """How readily the kernel ends it for lack of memory, -1000 to 1000."""
+    @property
+    def cgroup_parent(self) -> str | None:
+        """The control group that its own is made in."""
+    @property
     def pids_limit(self) -> int | None:
         """Limit of processes."""
     @property
@@ -318,6 +360,9 @@ class ContainerSpec(_Model):
     def devices(self) -> list[str] | None:
         """Devices, as `host[:container[:rwm]]`."""
     @property
+    def gpus(self) -> str | None:
+        """Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between."""
+    @property
     def device_cgroup_rules(self) -> list[str] | None:
         """Rules of the device control group, such as `c 1:3 mr`."""
     @property
@@ -341,6 +386,21 @@ class ContainerSpec(_Model):
     @property
     def userns_mode(self) -> str | None:
         """User namespace: `host`."""
+    @property
+    def uts_mode(self) -> str | None:
+        """`host` for the host's names of itself; default: its own."""
+    @property
+    def storage_opt(self) -> dict[str, str] | None:
+        """Options of the storage driver, such as `size`."""
+    @property
+    def volume_driver(self) -> str | None:
+        """The driver of volumes that `volumes` names and that are not there."""
+    @property
+    def annotations(self) -> dict[str, str] | None:
+        """What is told to the runtime and not to the engine. Needs API 1.43."""
+    @property
+    def network_disabled(self) -> bool | None:
+        """Cuts it off from every network."""
     @property
     def runtime(self) -> str | None:
         """Runtime instead of the engine's default."""
@@ -639,6 +699,22 @@ class Event(_Model):
         """Why it failed."""
 
 @final
+class ExecState(_Model):
+    """How a command in a container does."""
+    @property
+    def id(self) -> str:
+        """Its ID."""
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, once it has ended."""
+    @property
+    def pid(self) -> int:
+        """Its process ID on the engine's host, 0 when it does not run."""
+
+@final
 class ExitStatus(_Model):
     """How a container ended."""
     @property
@@ -751,8 +827,36 @@ class Image(_Model):
     def labels(self) -> dict[str, str]:
         """Its labels."""
     @property
+    def shared_size(self) -> int | None:
+        """Bytes that it shares with other images; only in a list that asks for them."""
+    @property
+    def manifests(self) -> list[ImageManifest]:
+        """What it is made of, one for each platform; only where that is asked for, and the engine keeps images with containerd."""
+    @property
     def raw(self) -> Any:
         """The engine's own answer."""
+
+@final
+class ImageManifest(_Model):
+    """A part of an image: the image of one platform, or what was written about it when it was built."""
+    @property
+    def digest(self) -> str:
+        """Its digest, `sha256:…`."""
+    @property
+    def kind(self) -> str:
+        """`image`, `attestation` or `unknown`."""
+    @property
+    def platform(self) -> str:
+        """Its platform, such as `linux/arm64`, empty where it is no image."""
+    @property
+    def available(self) -> bool:
+        """Whether all of it is there."""
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, unpacked and as it was pulled."""
+    @property
+    def containers(self) -> list[str]:
+        """IDs of containers that use it."""
 
 @final
 class ImagePush(_Model):
@@ -1004,6 +1108,28 @@ class NodeSnapshot(_Model):
     @property
     def running_tasks(self) -> int:
         """How many tasks run on it."""
+
+@final
+class PathStat(_Model):
+    """What is at a path of a container."""
+    @property
+    def name(self) -> str:
+        """Its name."""
+    @property
+    def kind(self) -> str:
+        """`file`, `folder`, `link`, `device`, `fifo`, `socket` or `other`."""
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+    @property
+    def mode(self) -> int:
+        """Its permissions, as `chmod` takes them: 493 is `rwxr-xr-x`."""
+    @property
+    def modified(self) -> str:
+        """When its content last changed, RFC 3339."""
+    @property
+    def link_target(self) -> str:
+        """For a link, where it leads in the end, as a path of the container; else empty."""
 
 @final
 class Ping(_Model):

@@ -20,7 +20,8 @@ class EngineContainers(_Group):
         Arguments:
             all: Stopped containers too; default: running ones only.
             limit: At most so many, the newest first.
-            filters: The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`.
+            size: Measures their file systems too, which takes the engine a while.
+            filters: The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`, and `before` and `since` a container.
         """
         return _call(__name__, "Engine", "containers.list", self._of, {}, options, ("list", ("handle", "Container")))
 
@@ -64,6 +65,10 @@ class EngineContainers(_Group):
             network: The network: a name, `host`, `none` or `container:NAME`.
             aliases: Its other names in that network.
             ip: Its fixed address in that network.
+            ipv6: Its IPv6 address in the network.
+            link_local_ips: Its link-local addresses in the network.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            links: Other containers that it knows by another name, as `container:name`.
             extra_hosts: Lines of `/etc/hosts`: name and address.
             dns: DNS servers.
             dns_opt: DNS options.
@@ -79,6 +84,14 @@ class EngineContainers(_Group):
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
             cpuset: The processors that it may use, such as `0-1`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            blkio_weight: Relative weight for disks, 10 to 1000.
+            memory_swappiness: How readily its memory is swapped out, 0 to 100.
+            oom_kill_disable: Lets it wait for memory where the kernel would end it.
+            oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
+            cgroup_parent: The control group that its own is made in.
             pids_limit: Limit of processes.
             shm_size: Size of `/dev/shm`.
             ulimits: Kernel limits.
@@ -87,6 +100,7 @@ class EngineContainers(_Group):
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            gpus: Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between.
             device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
@@ -95,6 +109,11 @@ class EngineContainers(_Group):
             ipc_mode: IPC namespace: `private`, `shareable`, `host`, `none` or `container:NAME`.
             cgroupns_mode: Cgroup namespace: `private` or `host`.
             userns_mode: User namespace: `host`.
+            uts_mode: `host` for the host's names of itself; default: its own.
+            storage_opt: Options of the storage driver, such as `size`.
+            volume_driver: The driver of volumes that `volumes` names and that are not there.
+            annotations: What is told to the runtime and not to the engine. Needs API 1.43.
+            network_disabled: Cuts it off from every network.
             runtime: Runtime instead of the engine's default.
             log_driver: Logging driver.
             log_options: Options of the logging driver.
@@ -130,6 +149,10 @@ class EngineContainers(_Group):
             network: The network: a name, `host`, `none` or `container:NAME`.
             aliases: Its other names in that network.
             ip: Its fixed address in that network.
+            ipv6: Its IPv6 address in the network.
+            link_local_ips: Its link-local addresses in the network.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            links: Other containers that it knows by another name, as `container:name`.
             extra_hosts: Lines of `/etc/hosts`: name and address.
             dns: DNS servers.
             dns_opt: DNS options.
@@ -145,6 +168,14 @@ class EngineContainers(_Group):
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
             cpuset: The processors that it may use, such as `0-1`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            blkio_weight: Relative weight for disks, 10 to 1000.
+            memory_swappiness: How readily its memory is swapped out, 0 to 100.
+            oom_kill_disable: Lets it wait for memory where the kernel would end it.
+            oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
+            cgroup_parent: The control group that its own is made in.
             pids_limit: Limit of processes.
             shm_size: Size of `/dev/shm`.
             ulimits: Kernel limits.
@@ -153,6 +184,7 @@ class EngineContainers(_Group):
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            gpus: Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between.
             device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
@@ -161,6 +193,11 @@ class EngineContainers(_Group):
             ipc_mode: IPC namespace: `private`, `shareable`, `host`, `none` or `container:NAME`.
             cgroupns_mode: Cgroup namespace: `private` or `host`.
             userns_mode: User namespace: `host`.
+            uts_mode: `host` for the host's names of itself; default: its own.
+            storage_opt: Options of the storage driver, such as `size`.
+            volume_driver: The driver of volumes that `volumes` names and that are not there.
+            annotations: What is told to the runtime and not to the engine. Needs API 1.43.
+            network_disabled: Cuts it off from every network.
             runtime: Runtime instead of the engine's default.
             log_driver: Logging driver.
             log_options: Options of the logging driver.
@@ -204,11 +241,13 @@ class EngineImages(_Group):
         """Lists images.
 
         Errors:
-        `invalid_input` for a filter that the engine does not know.
+        `invalid_input` for a filter that the engine does not know, `unsupported` for an option that it is too old for.
 
         Arguments:
             all: Intermediate images too.
-            filters: The engine's filters, such as `{"reference": ["app:*"]}`.
+            shared_size: Measures what each shares with others, which takes the engine a while. Needs API 1.42.
+            manifests: Tells what each is made of, one for each platform. Needs API 1.47.
+            filters: The engine's filters, such as `{"reference": ["app:*"]}`, and `before` and `since` an image.
         """
         return _call(__name__, "Engine", "images.list", self._of, {}, options, ("list", "Image"))
 
@@ -216,7 +255,11 @@ class EngineImages(_Group):
         """The image with this name or ID.
 
         Errors:
-        `not_found`.
+        `not_found`, also when the platform is not there; `unsupported` for an option that the engine is too old for.
+
+        Arguments:
+            platform: The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.49.
+            manifests: Tells what it is made of, one for each platform. Needs API 1.48; excludes `platform`.
         """
         return _call(__name__, "Engine", "images.get", self._of, {"reference": reference}, options, "Image")
 
@@ -246,6 +289,7 @@ class EngineImages(_Group):
 
         Arguments:
             auth: Login for the registry.
+            platform: Only this platform, such as `linux/arm64`, of an image that is there for many. Needs API 1.46.
         """
         return _call(__name__, "Engine", "images.push", self._of, {"reference": reference}, options, None)
 
@@ -299,6 +343,7 @@ class EngineImages(_Group):
         Arguments:
             force: Also when stopped containers use it, and all of its names.
             no_prune: Keeps parents that have no name.
+            platforms: Only these platforms, such as `linux/arm64`, of an image that is there for many. Needs API 1.50.
         """
         return _call(__name__, "Engine", "images.remove", self._of, {"reference": reference}, options, None)
 
@@ -307,6 +352,9 @@ class EngineImages(_Group):
 
         Errors:
         `not_found`.
+
+        Arguments:
+            platform: Only this platform, such as `linux/arm64`; default: all that are there. Needs API 1.48.
         """
         return _call(__name__, "Engine", "images.save", self._of, {"references": references}, options, ("stream", ("bytes", None)))
 
@@ -319,6 +367,7 @@ class EngineImages(_Group):
         Arguments:
             data: The archive, as bytes.
             path: The archive, as a file; it may be compressed.
+            platform: Only this platform, such as `linux/arm64`; default: all that are in it. Needs API 1.48.
         """
         return _call(__name__, "Engine", "images.load", self._of, {}, options, "LoadReport")
 
@@ -342,6 +391,9 @@ class EngineImages(_Group):
 
         Errors:
         `not_found`.
+
+        Arguments:
+            platform: The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.48.
         """
         return _call(__name__, "Engine", "images.history", self._of, {"reference": reference}, options, ("list", "HistoryEntry"))
 
@@ -379,6 +431,21 @@ class EngineImages(_Group):
         """
         return _call(__name__, "Engine", "images.prune", self._of, {}, options, "PruneReport")
 
+    def prune_build_cache(self, **options):
+        """Removes what builds kept to be faster the next time.
+
+        Errors:
+        `unsupported` for an option that the engine is too old for.
+
+        Arguments:
+            all: All that no build uses now; default: only what is of no use any more.
+            keep: Keeps so much of it, the newest.
+            max_used: Prunes only what is over so much. Needs API 1.48.
+            min_free: Prunes until so much of the disk is free. Needs API 1.48.
+            filters: The engine's filters, such as `{"until": ["24h"]}`.
+        """
+        return _call(__name__, "Engine", "images.prune_build_cache", self._of, {}, options, "PruneReport")
+
 
 class EngineNetworks(_Group):
     """The networks of an `Engine`."""
@@ -400,6 +467,10 @@ class EngineNetworks(_Group):
 
         Errors:
         `not_found`.
+
+        Arguments:
+            verbose: Tells of an overlay's tasks on other nodes too.
+            scope: Only a network of this scope: `local`, `swarm` or `global`.
         """
         return _call(__name__, "Engine", "networks.get", self._of, {"name": name}, options, "Network")
 
@@ -419,6 +490,11 @@ class EngineNetworks(_Group):
             ipv6: With IPv6.
             subnets: Addresses; default: of the engine's choice.
             ipam_driver: Driver of the addresses.
+            ipam_options: Options of that driver.
+            ipv4: Whether its containers get IPv4 addresses; default: yes. Needs API 1.48.
+            scope: `local` or `swarm`; default: the driver's.
+            config_only: Makes no network, only its settings, for others to be made from.
+            config_from: Takes the settings of this network, which is made with `config_only`.
         """
         return _call(__name__, "Engine", "networks.create", self._of, {"name": name}, options, "Network")
 
@@ -441,6 +517,10 @@ class EngineNetworks(_Group):
             ipv4_address: Its fixed IPv4 address.
             ipv6_address: Its fixed IPv6 address.
             driver_opts: Options of the driver for this end.
+            link_local_ips: Its link-local addresses in the network.
+            links: Other containers that it knows by another name, as `container:name`.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            gateway_priority: The network of the highest priority is its way out. Needs API 1.48.
         """
         return _call(__name__, "Engine", "networks.connect", self._of, {"name": name, "container": container}, options, None)
 
@@ -576,6 +656,28 @@ class EnginePlugins(_Group):
             settings: Its settings, as `NAME=value`.
         """
         return _call(__name__, "Engine", "plugins.install", self._of, {"reference": reference}, options, "Plugin")
+
+    def upgrade(self, name, reference, **options):
+        """Puts another version of a plugin in its place, grants what that wants of the host, and leaves it stopped. Its settings stay.
+
+        Errors:
+        `not_found`, `conflict` while it runs, `unauthorized`, `unreachable`.
+
+        Arguments:
+            auth: Login for the registry.
+        """
+        return _call(__name__, "Engine", "plugins.upgrade", self._of, {"name": name, "reference": reference}, options, "Plugin")
+
+    def push(self, name, **options):
+        """Pushes a plugin to the registry that its name says.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+
+        Arguments:
+            auth: Login for the registry.
+        """
+        return _call(__name__, "Engine", "plugins.push", self._of, {"name": name}, options, None)
 
     def create(self, name, folder, **options):
         """Makes a plugin of a folder that holds `config.json` and `rootfs`.
@@ -765,7 +867,11 @@ class Engine(_Closing):
         """What images, containers, volumes and the build cache take on disk.
 
         Errors:
-        `unreachable`, `timeout`.
+        `unreachable`, `timeout`; `unsupported` for `types` where the engine is too old.
+
+        Arguments:
+            types: Only these of `containers`, `images`, `volumes`, `build_cache`, which is faster; default: all. What is left out is 0.
+                Needs API 1.42.
         """
         return _call(__name__, "Engine", "disk_usage", self, {}, options, "DiskUsage")
 
@@ -808,6 +914,46 @@ class Engine(_Closing):
             data: A body of bytes.
         """
         return _call(__name__, "Engine", "request", self, {"method": method, "path": path}, options, "RawAnswer")
+
+
+class ContainerCheckpoints(_Group):
+    """The checkpoints of a `Container`."""
+    __slots__ = ()
+
+    def list(self, **options):
+        """The names of its checkpoints.
+
+        Errors:
+        `unsupported` when the engine is not experimental, `not_found`.
+
+        Arguments:
+            dir: The folder of the engine's host that it is in; default: the engine's own.
+        """
+        return _call(__name__, "Container", "checkpoints.list", self._of, {}, options, None)
+
+    def create(self, name, **options):
+        """Freezes the container's processes to disk, under a name. `Container.start` with `checkpoint` goes on from there.
+
+        Errors:
+        `unsupported` when the engine is not experimental or has no CRIU, `conflict` when the container does not run,
+        `already_exists`, `engine` for processes that cannot be frozen.
+
+        Arguments:
+            keep_running: Lets the container run on; default: it ends.
+            dir: The folder of the engine's host to keep it in; default: the engine's own.
+        """
+        return _call(__name__, "Container", "checkpoints.create", self._of, {"name": name}, options, None)
+
+    def remove(self, name, **options):
+        """Removes a checkpoint.
+
+        Errors:
+        `unsupported` when the engine is not experimental, `not_found`.
+
+        Arguments:
+            dir: The folder of the engine's host that it is in; default: the engine's own.
+        """
+        return _call(__name__, "Container", "checkpoints.remove", self._of, {"name": name}, options, None)
 
 
 class Container(_Closing):
@@ -861,6 +1007,21 @@ class Container(_Closing):
         """Its address in each network."""
         return self._properties.get("addresses")
 
+    @property
+    def size_written(self):
+        """Bytes that it wrote over its image; only in a list that asks for sizes."""
+        return self._properties.get("size_written")
+
+    @property
+    def size_total(self):
+        """Bytes of its whole file system, its image with it; only in a list that asks for sizes."""
+        return self._properties.get("size_total")
+
+    @property
+    def checkpoints(self):
+        """The checkpoints of a `Container`."""
+        return ContainerCheckpoints(self)
+
     def reload(self, **options):
         """Fetches it again, with what it shows now.
 
@@ -874,6 +1035,9 @@ class Container(_Closing):
 
         Errors:
         `not_found` when it is gone.
+
+        Arguments:
+            size: Measures its file system too, which takes the engine a while.
         """
         return _call(__name__, "Container", "inspect", self, {}, options, "ContainerDetails")
 
@@ -881,7 +1045,12 @@ class Container(_Closing):
         """Starts it; nothing happens when it runs.
 
         Errors:
-        `not_found`, `engine` when it cannot start: the message says why.
+        `not_found`, `engine` when it cannot start: the message says why; `unsupported` for a checkpoint where the engine is not
+        experimental.
+
+        Arguments:
+            checkpoint: Goes on from this checkpoint. The engine must be an experimental one.
+            checkpoint_dir: The folder of the engine's host that the checkpoint is in; default: the engine's own.
         """
         return _call(__name__, "Container", "start", self, {}, options, None)
 
@@ -893,6 +1062,7 @@ class Container(_Closing):
 
         Arguments:
             timeout: How long the container may take before it is killed; default: its own, else 10 s.
+            signal: The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42.
         """
         return _call(__name__, "Container", "stop", self, {}, options, None)
 
@@ -904,6 +1074,7 @@ class Container(_Closing):
 
         Arguments:
             timeout: How long the container may take before it is killed; default: its own, else 10 s.
+            signal: The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42.
         """
         return _call(__name__, "Container", "restart", self, {}, options, None)
 
@@ -1002,6 +1173,7 @@ class Container(_Closing):
             until: Only output before this time: RFC 3339 or Unix seconds.
             tail: Only so many lines from the end.
             timestamps: Puts the time before each line.
+            details: Puts before each line what the container's logging options name: labels and variables.
             no_stdout: Leaves standard output out.
             no_stderr: Leaves standard error out.
         """
@@ -1011,11 +1183,12 @@ class Container(_Closing):
         """What it uses, as a stream of measurements.
 
         Errors:
-        `not_found`.
+        `not_found`, `invalid_input` for options that exclude each other.
 
         Arguments:
             stream: Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
                 Else there is one, whose CPU use is that of a second.
+            one_shot: One measurement at once, without the second that CPU use is measured over: that is 0 then.
         """
         return _call(__name__, "Container", "stats", self, {}, options, ("stream", "ContainerStats"))
 
@@ -1024,6 +1197,9 @@ class Container(_Closing):
 
         Errors:
         `conflict` when it does not run.
+
+        Arguments:
+            ps_args: Arguments of the host's `ps`, such as `-o pid,comm`; default: `-ef`.
         """
         return _call(__name__, "Container", "top", self, {}, options, "Processes")
 
@@ -1043,8 +1219,15 @@ class Container(_Closing):
 
         Arguments:
             memory: Memory limit in bytes.
+            memory_reservation: Memory that it shrinks to when the host runs short.
+            memory_swap: Memory and swap together in bytes, -1 for no limit.
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            cpuset: Processors that it may use, such as `0-2,4`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            blkio_weight: Relative weight for disks, 10 to 1000.
             pids_limit: Limit of processes.
             restart: Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`.
         """
@@ -1100,13 +1283,53 @@ class Container(_Closing):
         """
         return _call(__name__, "Container", "exec_session", self, {"command": command}, options, ("handle", "Session"))
 
+    def exec_detached(self, command=None, **options):
+        """Starts a command in it and does not wait for it. Gives the ID by which `Container.exec_state` tells how it does; its
+        output is thrown away.
+
+        Errors:
+        `conflict` when it does not run, `not_found`, `invalid_input` for standard input.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+        return _call(__name__, "Container", "exec_detached", self, {"command": command}, options, None)
+
+    def exec_state(self, id, **options):
+        """How a command does that `Container.exec_detached` started. The engine forgets it some minutes after its end.
+
+        Errors:
+        `not_found`.
+        """
+        return _call(__name__, "Container", "exec_state", self, {"id": id}, options, "ExecState")
+
     def attach(self, **options):
         """Attaches to its main process.
 
         Errors:
-        `not_found`, `conflict`.
+        `not_found`, `conflict`, `invalid_input` for keys that are none.
+
+        Arguments:
+            logs: Begins with the output until now.
+            no_stdin: Leaves standard input alone.
+            no_stdout: Leaves standard output out.
+            no_stderr: Leaves standard error out.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
         """
         return _call(__name__, "Container", "attach", self, {}, options, ("handle", "Session"))
+
+    def resize(self, columns, rows, **options):
+        """Tells the terminal of its main process its size.
+
+        Errors:
+        `not_found`, `conflict` when it does not run.
+        """
+        return _call(__name__, "Container", "resize", self, {"columns": columns, "rows": rows}, options, None)
 
     def export(self, **options):
         """Its whole file system as a tar, in parts as they come. Volumes are not in it.
@@ -1119,40 +1342,91 @@ class Container(_Closing):
     def put_archive(self, path, **options):
         """Unpacks an uncompressed tar in a folder of the container.
 
+        `docker cp - CONTAINER:PATH` is this call with `no_overwrite`. An archive that is made as it is sent goes through
+        `Container.put_archive_stream`.
+
         Errors:
-        `invalid_input` for a compressed archive, `not_found` when the folder is not there, `forbidden` when it cannot be written to.
+        `invalid_input` for what is no uncompressed tar, or when the path is no folder; `not_found` when nothing is there; `forbidden`
+        when it cannot be written to; with `no_overwrite`, `conflict`.
 
         Arguments:
             data: The archive, as bytes.
             file: The archive, as a file.
-            no_overwrite: Fails when a folder would take the place of a file, or a file of a folder.
-            keep_owner: Keeps the owners that the archive names.
+            no_overwrite: Fails when a folder would take the place of a file, or a file of a folder, as `docker cp` does.
+            keep_owner: Gives what is unpacked to the container's own user, where it has one; default: to the owners that the archive names.
         """
         return _call(__name__, "Container", "put_archive", self, {"path": path}, options, None)
 
     def get_archive(self, path, **options):
-        """A file or folder of the container as a tar, in parts as they come.
+        """A file or folder of the container as a tar, in parts as they come: what `docker cp CONTAINER:PATH -` writes. Its names
+        begin with the last part of the path.
 
         Errors:
         `not_found`.
         """
         return _call(__name__, "Container", "get_archive", self, {"path": path}, options, ("stream", ("bytes", None)))
 
-    def copy_to(self, path, target, **options):
-        """Copies a file or folder of this host into the container, as `docker cp` does: into `target` when that is a folder
-        there, else under that name.
+    def stat_path(self, path, **options):
+        """What is at a path of the container. A link at its end is not followed.
 
         Errors:
-        `not_found` when the source or the target's parent is not there, `forbidden`.
+        `not_found`.
+        """
+        return _call(__name__, "Container", "stat_path", self, {"path": path}, options, "PathStat")
+
+    def copy_to(self, path, target, **options):
+        """Copies a file or folder of this host into the container, as `docker cp` does.
+
+        | source | target | result |
+        |---|---|---|
+        | file or folder | a folder | it lies in the folder under its own name |
+        | folder with `/.` at its end | a folder | its contents lie in the folder |
+        | file | a file | it takes the file's place |
+        | file or folder | not there, its folder is | it lies there under the target's name |
+        | file | not there, with `/` at its end | `not_found` |
+        | folder | a file | `conflict` |
+
+        A link at the target's end is followed. Links are copied as links, with a `/` at the source's end or with `follow_link`
+        as what they lead to. Modes, owners by number, times in seconds, hard links and capabilities of programs are kept; sockets
+        are left out. Memory stays the same however much is copied.
+
+        Errors:
+        `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
+        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+
+        Cancel safety:
+        What was copied until then stays.
+
+        Arguments:
+            follow_link: Copies what a link leads to, where the source is a link; default: the link.
+            archive: As `docker cp --archive`: what is copied belongs to the container's own user, where it has one. Default: to the owners,
+                by number, that it has on this host.
         """
         return _call(__name__, "Container", "copy_to", self, {"path": path, "target": target}, options, None)
 
     def copy_from(self, path, target, **options):
-        """Copies a file or folder of the container to this host, as `docker cp` does: into `target` when that is a folder
-        here, else under that name. Nothing is written outside the target, whatever the container sends.
+        """Copies a file or folder of the container to this host, as `docker cp` does: by the rules of `Container.copy_to`, with
+        the sides exchanged.
+
+        What comes is unpacked inside the target, whatever the container sends and whatever other processes do in the target: no
+        link is ever followed or written through. Refused are names that lead out, relative links that lead out of the folder
+        that takes the copy, devices, sparse files, and what is over the limits. Modes are kept, with set-ID bits; pipes too;
+        extended attributes are not. Memory stays the same however much is copied, but for the folders' names.
 
         Errors:
-        `not_found`, `invalid_input` when what comes would leave the target, `io`.
+        `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
+        a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
+        in the middle.
+
+        Cancel safety:
+        What was copied until then stays, but for the file that was under way.
+
+        Arguments:
+            follow_link: Copies what a link leads to, where the source is a link; default: the link.
+            archive: Keeps the owners, by number, that the files have in the container, which only root may; default: they belong to the
+                caller.
+            max_bytes: The most that the files may hold together; default: 256 GiB.
+            max_entries: The most files and folders that may come; default: 5,000,000.
         """
         return _call(__name__, "Container", "copy_from", self, {"path": path, "target": target}, options, None)
 

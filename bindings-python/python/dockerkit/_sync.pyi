@@ -28,6 +28,7 @@ class EngineContainers:
         *,
         all: bool = False,
         limit: int | None = None,
+        size: bool = False,
         filters: Mapping[str, Iterable[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -40,7 +41,8 @@ class EngineContainers:
         Arguments:
             all: Stopped containers too; default: running ones only.
             limit: At most so many, the newest first.
-            filters: The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`.
+            size: Measures their file systems too, which takes the engine a while.
+            filters: The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`, and `before` and `since` a container.
         """
     def get(
         self,
@@ -81,6 +83,10 @@ class EngineContainers:
         network: str | None = None,
         aliases: Iterable[str] | None = None,
         ip: str | None = None,
+        ipv6: str | None = None,
+        link_local_ips: Iterable[str] | None = None,
+        mac_address: str | None = None,
+        links: Iterable[str] | None = None,
         extra_hosts: Mapping[str, str] | None = None,
         dns: Iterable[str] | None = None,
         dns_opt: Iterable[str] | None = None,
@@ -96,6 +102,14 @@ class EngineContainers:
         cpus: float | None = None,
         cpu_shares: int | None = None,
         cpuset: str | None = None,
+        cpuset_mems: str | None = None,
+        cpu_period: int | None = None,
+        cpu_quota: int | None = None,
+        blkio_weight: int | None = None,
+        memory_swappiness: int | None = None,
+        oom_kill_disable: bool = False,
+        oom_score_adj: int | None = None,
+        cgroup_parent: str | None = None,
         pids_limit: int | None = None,
         shm_size: int | str | None = None,
         ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None,
@@ -104,6 +118,7 @@ class EngineContainers:
         cap_add: Iterable[str] | None = None,
         cap_drop: Iterable[str] | None = None,
         devices: Iterable[str] | None = None,
+        gpus: str | None = None,
         device_cgroup_rules: Iterable[str] | None = None,
         security_opt: Iterable[str] | None = None,
         read_only: bool = False,
@@ -112,6 +127,11 @@ class EngineContainers:
         ipc_mode: str | None = None,
         cgroupns_mode: str | None = None,
         userns_mode: str | None = None,
+        uts_mode: str | None = None,
+        storage_opt: Mapping[str, str] | None = None,
+        volume_driver: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        network_disabled: bool = False,
         runtime: str | None = None,
         log_driver: str | None = None,
         log_options: Mapping[str, str] | None = None,
@@ -149,6 +169,10 @@ class EngineContainers:
             network: The network: a name, `host`, `none` or `container:NAME`.
             aliases: Its other names in that network.
             ip: Its fixed address in that network.
+            ipv6: Its IPv6 address in the network.
+            link_local_ips: Its link-local addresses in the network.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            links: Other containers that it knows by another name, as `container:name`.
             extra_hosts: Lines of `/etc/hosts`: name and address.
             dns: DNS servers.
             dns_opt: DNS options.
@@ -164,6 +188,14 @@ class EngineContainers:
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
             cpuset: The processors that it may use, such as `0-1`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            blkio_weight: Relative weight for disks, 10 to 1000.
+            memory_swappiness: How readily its memory is swapped out, 0 to 100.
+            oom_kill_disable: Lets it wait for memory where the kernel would end it.
+            oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
+            cgroup_parent: The control group that its own is made in.
             pids_limit: Limit of processes.
             shm_size: Size of `/dev/shm`.
             ulimits: Kernel limits.
@@ -172,6 +204,7 @@ class EngineContainers:
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            gpus: Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between.
             device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
@@ -180,6 +213,11 @@ class EngineContainers:
             ipc_mode: IPC namespace: `private`, `shareable`, `host`, `none` or `container:NAME`.
             cgroupns_mode: Cgroup namespace: `private` or `host`.
             userns_mode: User namespace: `host`.
+            uts_mode: `host` for the host's names of itself; default: its own.
+            storage_opt: Options of the storage driver, such as `size`.
+            volume_driver: The driver of volumes that `volumes` names and that are not there.
+            annotations: What is told to the runtime and not to the engine. Needs API 1.43.
+            network_disabled: Cuts it off from every network.
             runtime: Runtime instead of the engine's default.
             log_driver: Logging driver.
             log_options: Options of the logging driver.
@@ -211,6 +249,10 @@ class EngineContainers:
         network: str | None = None,
         aliases: Iterable[str] | None = None,
         ip: str | None = None,
+        ipv6: str | None = None,
+        link_local_ips: Iterable[str] | None = None,
+        mac_address: str | None = None,
+        links: Iterable[str] | None = None,
         extra_hosts: Mapping[str, str] | None = None,
         dns: Iterable[str] | None = None,
         dns_opt: Iterable[str] | None = None,
@@ -226,6 +268,14 @@ class EngineContainers:
         cpus: float | None = None,
         cpu_shares: int | None = None,
         cpuset: str | None = None,
+        cpuset_mems: str | None = None,
+        cpu_period: int | None = None,
+        cpu_quota: int | None = None,
+        blkio_weight: int | None = None,
+        memory_swappiness: int | None = None,
+        oom_kill_disable: bool = False,
+        oom_score_adj: int | None = None,
+        cgroup_parent: str | None = None,
         pids_limit: int | None = None,
         shm_size: int | str | None = None,
         ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None,
@@ -234,6 +284,7 @@ class EngineContainers:
         cap_add: Iterable[str] | None = None,
         cap_drop: Iterable[str] | None = None,
         devices: Iterable[str] | None = None,
+        gpus: str | None = None,
         device_cgroup_rules: Iterable[str] | None = None,
         security_opt: Iterable[str] | None = None,
         read_only: bool = False,
@@ -242,6 +293,11 @@ class EngineContainers:
         ipc_mode: str | None = None,
         cgroupns_mode: str | None = None,
         userns_mode: str | None = None,
+        uts_mode: str | None = None,
+        storage_opt: Mapping[str, str] | None = None,
+        volume_driver: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        network_disabled: bool = False,
         runtime: str | None = None,
         log_driver: str | None = None,
         log_options: Mapping[str, str] | None = None,
@@ -276,6 +332,10 @@ class EngineContainers:
             network: The network: a name, `host`, `none` or `container:NAME`.
             aliases: Its other names in that network.
             ip: Its fixed address in that network.
+            ipv6: Its IPv6 address in the network.
+            link_local_ips: Its link-local addresses in the network.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            links: Other containers that it knows by another name, as `container:name`.
             extra_hosts: Lines of `/etc/hosts`: name and address.
             dns: DNS servers.
             dns_opt: DNS options.
@@ -291,6 +351,14 @@ class EngineContainers:
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
             cpuset: The processors that it may use, such as `0-1`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            blkio_weight: Relative weight for disks, 10 to 1000.
+            memory_swappiness: How readily its memory is swapped out, 0 to 100.
+            oom_kill_disable: Lets it wait for memory where the kernel would end it.
+            oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
+            cgroup_parent: The control group that its own is made in.
             pids_limit: Limit of processes.
             shm_size: Size of `/dev/shm`.
             ulimits: Kernel limits.
@@ -299,6 +367,7 @@ class EngineContainers:
             cap_add: Capabilities to add.
             cap_drop: Capabilities to drop.
             devices: Devices, as `host[:container[:rwm]]`.
+            gpus: Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between.
             device_cgroup_rules: Rules of the device control group, such as `c 1:3 mr`.
             security_opt: Security options, such as `no-new-privileges`.
             read_only: Its root file system cannot be written to.
@@ -307,6 +376,11 @@ class EngineContainers:
             ipc_mode: IPC namespace: `private`, `shareable`, `host`, `none` or `container:NAME`.
             cgroupns_mode: Cgroup namespace: `private` or `host`.
             userns_mode: User namespace: `host`.
+            uts_mode: `host` for the host's names of itself; default: its own.
+            storage_opt: Options of the storage driver, such as `size`.
+            volume_driver: The driver of volumes that `volumes` names and that are not there.
+            annotations: What is told to the runtime and not to the engine. Needs API 1.43.
+            network_disabled: Cuts it off from every network.
             runtime: Runtime instead of the engine's default.
             log_driver: Logging driver.
             log_options: Options of the logging driver.
@@ -358,6 +432,8 @@ class EngineImages:
         self,
         *,
         all: bool = False,
+        shared_size: bool = False,
+        manifests: bool = False,
         filters: Mapping[str, Iterable[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -365,23 +441,31 @@ class EngineImages:
         """Lists images.
 
         Errors:
-        `invalid_input` for a filter that the engine does not know.
+        `invalid_input` for a filter that the engine does not know, `unsupported` for an option that it is too old for.
 
         Arguments:
             all: Intermediate images too.
-            filters: The engine's filters, such as `{"reference": ["app:*"]}`.
+            shared_size: Measures what each shares with others, which takes the engine a while. Needs API 1.42.
+            manifests: Tells what each is made of, one for each platform. Needs API 1.47.
+            filters: The engine's filters, such as `{"reference": ["app:*"]}`, and `before` and `since` an image.
         """
     def get(
         self,
         reference: str,
         *,
+        platform: str | None = None,
+        manifests: bool = False,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Image:
         """The image with this name or ID.
 
         Errors:
-        `not_found`.
+        `not_found`, also when the platform is not there; `unsupported` for an option that the engine is too old for.
+
+        Arguments:
+            platform: The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.49.
+            manifests: Tells what it is made of, one for each platform. Needs API 1.48; excludes `platform`.
         """
     def pull(
         self,
@@ -409,6 +493,7 @@ class EngineImages:
         reference: str,
         *,
         auth: RegistryAuth | Mapping[str, Any] | None = None,
+        platform: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
@@ -422,6 +507,7 @@ class EngineImages:
 
         Arguments:
             auth: Login for the registry.
+            platform: Only this platform, such as `linux/arm64`, of an image that is there for many. Needs API 1.46.
         """
     def build(
         self,
@@ -497,6 +583,7 @@ class EngineImages:
         *,
         force: bool = False,
         no_prune: bool = False,
+        platforms: Iterable[str] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> builtins.list[str]:
@@ -508,11 +595,13 @@ class EngineImages:
         Arguments:
             force: Also when stopped containers use it, and all of its names.
             no_prune: Keeps parents that have no name.
+            platforms: Only these platforms, such as `linux/arm64`, of an image that is there for many. Needs API 1.50.
         """
     def save(
         self,
         references: Iterable[str],
         *,
+        platform: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Stream[bytes]:
@@ -520,12 +609,16 @@ class EngineImages:
 
         Errors:
         `not_found`.
+
+        Arguments:
+            platform: Only this platform, such as `linux/arm64`; default: all that are there. Needs API 1.48.
         """
     def load(
         self,
         *,
         data: bytes | bytearray | memoryview | str | None = None,
         path: str | PathLike[str] | None = None,
+        platform: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> LoadReport:
@@ -537,6 +630,7 @@ class EngineImages:
         Arguments:
             data: The archive, as bytes.
             path: The archive, as a file; it may be compressed.
+            platform: Only this platform, such as `linux/arm64`; default: all that are in it. Needs API 1.48.
         """
     def import_(
         self,
@@ -566,6 +660,7 @@ class EngineImages:
         self,
         reference: str,
         *,
+        platform: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> builtins.list[HistoryEntry]:
@@ -573,6 +668,9 @@ class EngineImages:
 
         Errors:
         `not_found`.
+
+        Arguments:
+            platform: The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.48.
         """
     def registry_info(
         self,
@@ -623,6 +721,29 @@ class EngineImages:
         Arguments:
             filters: The engine's filters, such as `{"until": ["24h"]}`.
         """
+    def prune_build_cache(
+        self,
+        *,
+        all: bool = False,
+        keep: int | str | None = None,
+        max_used: int | str | None = None,
+        min_free: int | str | None = None,
+        filters: Mapping[str, Iterable[str]] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> PruneReport:
+        """Removes what builds kept to be faster the next time.
+
+        Errors:
+        `unsupported` for an option that the engine is too old for.
+
+        Arguments:
+            all: All that no build uses now; default: only what is of no use any more.
+            keep: Keeps so much of it, the newest.
+            max_used: Prunes only what is over so much. Needs API 1.48.
+            min_free: Prunes until so much of the disk is free. Needs API 1.48.
+            filters: The engine's filters, such as `{"until": ["24h"]}`.
+        """
 
 @final
 class EngineNetworks:
@@ -646,6 +767,8 @@ class EngineNetworks:
         self,
         name: str,
         *,
+        verbose: bool = False,
+        scope: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Network:
@@ -653,6 +776,10 @@ class EngineNetworks:
 
         Errors:
         `not_found`.
+
+        Arguments:
+            verbose: Tells of an overlay's tasks on other nodes too.
+            scope: Only a network of this scope: `local`, `swarm` or `global`.
         """
     def create(
         self,
@@ -667,6 +794,11 @@ class EngineNetworks:
         ipv6: bool = False,
         subnets: Iterable[Subnet | Mapping[str, Any]] | None = None,
         ipam_driver: str | None = None,
+        ipam_options: Mapping[str, str] | None = None,
+        ipv4: bool | None = None,
+        scope: str | None = None,
+        config_only: bool = False,
+        config_from: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Network:
@@ -685,6 +817,11 @@ class EngineNetworks:
             ipv6: With IPv6.
             subnets: Addresses; default: of the engine's choice.
             ipam_driver: Driver of the addresses.
+            ipam_options: Options of that driver.
+            ipv4: Whether its containers get IPv4 addresses; default: yes. Needs API 1.48.
+            scope: `local` or `swarm`; default: the driver's.
+            config_only: Makes no network, only its settings, for others to be made from.
+            config_from: Takes the settings of this network, which is made with `config_only`.
         """
     def remove(
         self,
@@ -707,6 +844,10 @@ class EngineNetworks:
         ipv4_address: str | None = None,
         ipv6_address: str | None = None,
         driver_opts: Mapping[str, str] | None = None,
+        link_local_ips: Iterable[str] | None = None,
+        links: Iterable[str] | None = None,
+        mac_address: str | None = None,
+        gateway_priority: int | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
@@ -720,6 +861,10 @@ class EngineNetworks:
             ipv4_address: Its fixed IPv4 address.
             ipv6_address: Its fixed IPv6 address.
             driver_opts: Options of the driver for this end.
+            link_local_ips: Its link-local addresses in the network.
+            links: Other containers that it knows by another name, as `container:name`.
+            mac_address: Its MAC address in the network. Needs API 1.44.
+            gateway_priority: The network of the highest priority is its way out. Needs API 1.48.
         """
     def disconnect(
         self,
@@ -909,6 +1054,39 @@ class EnginePlugins:
             auth: The login for the registry; default: the one of the user's configuration.
             disabled: Installs it and does not start it.
             settings: Its settings, as `NAME=value`.
+        """
+    def upgrade(
+        self,
+        name: str,
+        reference: str,
+        *,
+        auth: RegistryAuth | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Plugin:
+        """Puts another version of a plugin in its place, grants what that wants of the host, and leaves it stopped. Its settings stay.
+
+        Errors:
+        `not_found`, `conflict` while it runs, `unauthorized`, `unreachable`.
+
+        Arguments:
+            auth: Login for the registry.
+        """
+    def push(
+        self,
+        name: str,
+        *,
+        auth: RegistryAuth | Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Pushes a plugin to the registry that its name says.
+
+        Errors:
+        `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+
+        Arguments:
+            auth: Login for the registry.
         """
     def create(
         self,
@@ -1103,11 +1281,21 @@ class Engine:
         Errors:
         `unreachable`, `timeout`.
         """
-    def disk_usage(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> DiskUsage:
+    def disk_usage(
+        self,
+        *,
+        types: Iterable[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> DiskUsage:
         """What images, containers, volumes and the build cache take on disk.
 
         Errors:
-        `unreachable`, `timeout`.
+        `unreachable`, `timeout`; `unsupported` for `types` where the engine is too old.
+
+        Arguments:
+            types: Only these of `containers`, `images`, `volumes`, `build_cache`, which is faster; default: all. What is left out is 0.
+                Needs API 1.42.
         """
     def login(
         self,
@@ -1175,6 +1363,60 @@ class Engine:
     def __exit__(self, *_: object) -> None: ...
 
 @final
+class ContainerCheckpoints:
+    """The checkpoints of a `Container`."""
+    def list(
+        self,
+        *,
+        dir: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> builtins.list[str]:
+        """The names of its checkpoints.
+
+        Errors:
+        `unsupported` when the engine is not experimental, `not_found`.
+
+        Arguments:
+            dir: The folder of the engine's host that it is in; default: the engine's own.
+        """
+    def create(
+        self,
+        name: str,
+        *,
+        keep_running: bool = False,
+        dir: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Freezes the container's processes to disk, under a name. `Container.start` with `checkpoint` goes on from there.
+
+        Errors:
+        `unsupported` when the engine is not experimental or has no CRIU, `conflict` when the container does not run,
+        `already_exists`, `engine` for processes that cannot be frozen.
+
+        Arguments:
+            keep_running: Lets the container run on; default: it ends.
+            dir: The folder of the engine's host to keep it in; default: the engine's own.
+        """
+    def remove(
+        self,
+        name: str,
+        *,
+        dir: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Removes a checkpoint.
+
+        Errors:
+        `unsupported` when the engine is not experimental, `not_found`.
+
+        Arguments:
+            dir: The folder of the engine's host that it is in; default: the engine's own.
+        """
+
+@final
 class Container:
     """A container. Cheap to clone; what it shows is what was seen when it was fetched."""
     @property
@@ -1204,28 +1446,59 @@ class Container:
     @property
     def addresses(self) -> dict[str, str]:
         """Its address in each network."""
+    @property
+    def size_written(self) -> int | None:
+        """Bytes that it wrote over its image; only in a list that asks for sizes."""
+    @property
+    def size_total(self) -> int | None:
+        """Bytes of its whole file system, its image with it; only in a list that asks for sizes."""
+    @property
+    def checkpoints(self) -> ContainerCheckpoints:
+        """The checkpoints of a `Container`."""
     def reload(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Container:
         """Fetches it again, with what it shows now.
 
         Errors:
         `not_found` when it is gone.
         """
-    def inspect(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> ContainerDetails:
+    def inspect(
+        self,
+        *,
+        size: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> ContainerDetails:
         """All that the engine says of it.
 
         Errors:
         `not_found` when it is gone.
+
+        Arguments:
+            size: Measures its file system too, which takes the engine a while.
         """
-    def start(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> None:
+    def start(
+        self,
+        *,
+        checkpoint: str | None = None,
+        checkpoint_dir: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
         """Starts it; nothing happens when it runs.
 
         Errors:
-        `not_found`, `engine` when it cannot start: the message says why.
+        `not_found`, `engine` when it cannot start: the message says why; `unsupported` for a checkpoint where the engine is not
+        experimental.
+
+        Arguments:
+            checkpoint: Goes on from this checkpoint. The engine must be an experimental one.
+            checkpoint_dir: The folder of the engine's host that the checkpoint is in; default: the engine's own.
         """
     def stop(
         self,
         *,
         timeout: float | timedelta | str | None = None,
+        signal: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
@@ -1236,11 +1509,13 @@ class Container:
 
         Arguments:
             timeout: How long the container may take before it is killed; default: its own, else 10 s.
+            signal: The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42.
         """
     def restart(
         self,
         *,
         timeout: float | timedelta | str | None = None,
+        signal: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
@@ -1251,6 +1526,7 @@ class Container:
 
         Arguments:
             timeout: How long the container may take before it is killed; default: its own, else 10 s.
+            signal: The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42.
         """
     def kill(
         self,
@@ -1366,6 +1642,7 @@ class Container:
         until: str | None = None,
         tail: int | None = None,
         timestamps: bool = False,
+        details: bool = False,
         no_stdout: bool = False,
         no_stderr: bool = False,
         on_event: Callable[[Event], object] | None = None,
@@ -1382,6 +1659,7 @@ class Container:
             until: Only output before this time: RFC 3339 or Unix seconds.
             tail: Only so many lines from the end.
             timestamps: Puts the time before each line.
+            details: Puts before each line what the container's logging options name: labels and variables.
             no_stdout: Leaves standard output out.
             no_stderr: Leaves standard error out.
         """
@@ -1389,23 +1667,34 @@ class Container:
         self,
         *,
         stream: bool | None = None,
+        one_shot: bool = False,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Stream[ContainerStats]:
         """What it uses, as a stream of measurements.
 
         Errors:
-        `not_found`.
+        `not_found`, `invalid_input` for options that exclude each other.
 
         Arguments:
             stream: Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
                 Else there is one, whose CPU use is that of a second.
+            one_shot: One measurement at once, without the second that CPU use is measured over: that is 0 then.
         """
-    def top(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Processes:
+    def top(
+        self,
+        *,
+        ps_args: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Processes:
         """Its processes.
 
         Errors:
         `conflict` when it does not run.
+
+        Arguments:
+            ps_args: Arguments of the host's `ps`, such as `-o pid,comm`; default: `-ef`.
         """
     def diff(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> list[FileChange]:
         """Files that differ from its image.
@@ -1417,8 +1706,15 @@ class Container:
         self,
         *,
         memory: int | str | None = None,
+        memory_reservation: int | str | None = None,
+        memory_swap: int | None = None,
         cpus: float | None = None,
         cpu_shares: int | None = None,
+        cpu_period: int | None = None,
+        cpu_quota: int | None = None,
+        cpuset: str | None = None,
+        cpuset_mems: str | None = None,
+        blkio_weight: int | None = None,
         pids_limit: int | None = None,
         restart: str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1431,8 +1727,15 @@ class Container:
 
         Arguments:
             memory: Memory limit in bytes.
+            memory_reservation: Memory that it shrinks to when the host runs short.
+            memory_swap: Memory and swap together in bytes, -1 for no limit.
             cpus: Limit in processors, such as 1.5.
             cpu_shares: Relative weight for processor time.
+            cpu_period: Length of a period of the processor in microseconds.
+            cpu_quota: Time that it gets in each period, in microseconds.
+            cpuset: Processors that it may use, such as `0-2,4`.
+            cpuset_mems: Memory nodes that it may use, such as `0`.
+            blkio_weight: Relative weight for disks, 10 to 1000.
             pids_limit: Limit of processes.
             restart: Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`.
         """
@@ -1514,11 +1817,80 @@ class Container:
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
-    def attach(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Session:
+    def exec_detached(
+        self,
+        command: Iterable[str] | str | None = None,
+        *,
+        user: str | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        privileged: bool = False,
+        stdin: bytes | bytearray | memoryview | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> str:
+        """Starts a command in it and does not wait for it. Gives the ID by which `Container.exec_state` tells how it does; its
+        output is thrown away.
+
+        Errors:
+        `conflict` when it does not run, `not_found`, `invalid_input` for standard input.
+
+        Arguments:
+            user: The user, and group after a colon.
+            workdir: The working directory.
+            env: More environment variables.
+            tty: Gives the command a terminal.
+            privileged: Gives the command all privileges.
+            stdin: What is written to its standard input first.
+        """
+    def exec_state(
+        self,
+        id: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> ExecState:
+        """How a command does that `Container.exec_detached` started. The engine forgets it some minutes after its end.
+
+        Errors:
+        `not_found`.
+        """
+    def attach(
+        self,
+        *,
+        logs: bool = False,
+        no_stdin: bool = False,
+        no_stdout: bool = False,
+        no_stderr: bool = False,
+        detach_keys: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Session:
         """Attaches to its main process.
 
         Errors:
-        `not_found`, `conflict`.
+        `not_found`, `conflict`, `invalid_input` for keys that are none.
+
+        Arguments:
+            logs: Begins with the output until now.
+            no_stdin: Leaves standard input alone.
+            no_stdout: Leaves standard output out.
+            no_stderr: Leaves standard error out.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
+        """
+    def resize(
+        self,
+        columns: int,
+        rows: int,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Tells the terminal of its main process its size.
+
+        Errors:
+        `not_found`, `conflict` when it does not run.
         """
     def export(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Stream[bytes]:
         """Its whole file system as a tar, in parts as they come. Volumes are not in it.
@@ -1539,14 +1911,18 @@ class Container:
     ) -> None:
         """Unpacks an uncompressed tar in a folder of the container.
 
+        `docker cp - CONTAINER:PATH` is this call with `no_overwrite`. An archive that is made as it is sent goes through
+        `Container.put_archive_stream`.
+
         Errors:
-        `invalid_input` for a compressed archive, `not_found` when the folder is not there, `forbidden` when it cannot be written to.
+        `invalid_input` for what is no uncompressed tar, or when the path is no folder; `not_found` when nothing is there; `forbidden`
+        when it cannot be written to; with `no_overwrite`, `conflict`.
 
         Arguments:
             data: The archive, as bytes.
             file: The archive, as a file.
-            no_overwrite: Fails when a folder would take the place of a file, or a file of a folder.
-            keep_owner: Keeps the owners that the archive names.
+            no_overwrite: Fails when a folder would take the place of a file, or a file of a folder, as `docker cp` does.
+            keep_owner: Gives what is unpacked to the container's own user, where it has one; default: to the owners that the archive names.
         """
     def get_archive(
         self,
@@ -1555,7 +1931,20 @@ class Container:
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Stream[bytes]:
-        """A file or folder of the container as a tar, in parts as they come.
+        """A file or folder of the container as a tar, in parts as they come: what `docker cp CONTAINER:PATH -` writes. Its names
+        begin with the last part of the path.
+
+        Errors:
+        `not_found`.
+        """
+    def stat_path(
+        self,
+        path: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> PathStat:
+        """What is at a path of the container. A link at its end is not followed.
 
         Errors:
         `not_found`.
@@ -1565,28 +1954,72 @@ class Container:
         path: str | PathLike[str],
         target: str,
         *,
+        follow_link: bool = False,
+        archive: bool = False,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
-        """Copies a file or folder of this host into the container, as `docker cp` does: into `target` when that is a folder
-        there, else under that name.
+        """Copies a file or folder of this host into the container, as `docker cp` does.
+
+        | source | target | result |
+        |---|---|---|
+        | file or folder | a folder | it lies in the folder under its own name |
+        | folder with `/.` at its end | a folder | its contents lie in the folder |
+        | file | a file | it takes the file's place |
+        | file or folder | not there, its folder is | it lies there under the target's name |
+        | file | not there, with `/` at its end | `not_found` |
+        | folder | a file | `conflict` |
+
+        A link at the target's end is followed. Links are copied as links, with a `/` at the source's end or with `follow_link`
+        as what they lead to. Modes, owners by number, times in seconds, hard links and capabilities of programs are kept; sockets
+        are left out. Memory stays the same however much is copied.
 
         Errors:
-        `not_found` when the source or the target's parent is not there, `forbidden`.
+        `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
+        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+
+        Cancel safety:
+        What was copied until then stays.
+
+        Arguments:
+            follow_link: Copies what a link leads to, where the source is a link; default: the link.
+            archive: As `docker cp --archive`: what is copied belongs to the container's own user, where it has one. Default: to the owners,
+                by number, that it has on this host.
         """
     def copy_from(
         self,
         path: str,
         target: str | PathLike[str],
         *,
+        follow_link: bool = False,
+        archive: bool = False,
+        max_bytes: int | str | None = None,
+        max_entries: int | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> None:
-        """Copies a file or folder of the container to this host, as `docker cp` does: into `target` when that is a folder
-        here, else under that name. Nothing is written outside the target, whatever the container sends.
+        """Copies a file or folder of the container to this host, as `docker cp` does: by the rules of `Container.copy_to`, with
+        the sides exchanged.
+
+        What comes is unpacked inside the target, whatever the container sends and whatever other processes do in the target: no
+        link is ever followed or written through. Refused are names that lead out, relative links that lead out of the folder
+        that takes the copy, devices, sparse files, and what is over the limits. Modes are kept, with set-ID bits; pipes too;
+        extended attributes are not. Memory stays the same however much is copied, but for the folders' names.
 
         Errors:
-        `not_found`, `invalid_input` when what comes would leave the target, `io`.
+        `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
+        a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
+        in the middle.
+
+        Cancel safety:
+        What was copied until then stays, but for the file that was under way.
+
+        Arguments:
+            follow_link: Copies what a link leads to, where the source is a link; default: the link.
+            archive: Keeps the owners, by number, that the files have in the container, which only root may; default: they belong to the
+                caller.
+            max_bytes: The most that the files may hold together; default: 256 GiB.
+            max_entries: The most files and folders that may come; default: 5,000,000.
         """
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     Engine, Req,
-    exec::{ExecOptions, Session},
+    client::ApiVersion,
+    exec::{ExecOptions, ExecState, Session},
     logs::{CommandOutput, LogChunk, LogOptions, demultiplex, join, plain},
     spec::Command,
     system::text,
@@ -48,6 +49,10 @@ pub struct ContainerProperties {
     pub ports: Vec<PublishedPort>,
     /// Its address in each network.
     pub addresses: BTreeMap<String, String>,
+    /// Bytes that it wrote over its image; only in a list that asks for sizes.
+    pub size_written: Option<u64>,
+    /// Bytes of its whole file system, its image with it; only in a list that asks for sizes.
+    pub size_total: Option<u64>,
 }
 
 /// A port of a container on its host.
@@ -90,6 +95,10 @@ pub struct ContainerDetails {
     pub started_at: String,
     /// When it last ended, RFC 3339.
     pub finished_at: String,
+    /// Bytes that it wrote over its image, where they were asked for.
+    pub size_written: Option<u64>,
+    /// Bytes of its whole file system, its image with it, where they were asked for.
+    pub size_total: Option<u64>,
     /// The engine's own answer, with its own names.
     pub raw: Value,
 }
@@ -126,6 +135,50 @@ options! {
     pub struct StopOptions {
         /// How long the container may take before it is killed; default: its own, else 10 s.
         pub timeout: Option<Seconds>,
+        /// The signal that asks it to end, such as `SIGINT`; default: its own, else `SIGTERM`. Needs API 1.42.
+        pub signal: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::start`].
+    pub struct StartContainer {
+        /// Goes on from this checkpoint. The engine must be an experimental one.
+        pub checkpoint: Option<String>,
+        /// The folder of the engine's host that the checkpoint is in; default: the engine's own.
+        pub checkpoint_dir: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::inspect`].
+    pub struct InspectContainer {
+        /// Measures its file system too, which takes the engine a while.
+        pub size: bool,
+    }
+}
+
+options! {
+    /// Options of [`Container::top`].
+    pub struct TopOptions {
+        /// Arguments of the host's `ps`, such as `-o pid,comm`; default: `-ef`.
+        pub ps_args: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Container::attach`].
+    pub struct AttachOptions {
+        /// Begins with the output until now.
+        pub logs: bool,
+        /// Leaves standard input alone.
+        pub no_stdin: bool,
+        /// Leaves standard output out.
+        pub no_stdout: bool,
+        /// Leaves standard error out.
+        pub no_stderr: bool,
+        /// The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
+        pub detach_keys: Option<String>,
     }
 }
 
@@ -160,10 +213,24 @@ options! {
     pub struct UpdateContainer {
         /// Memory limit in bytes.
         pub memory: Option<Size>,
+        /// Memory that it shrinks to when the host runs short.
+        pub memory_reservation: Option<Size>,
+        /// Memory and swap together in bytes, -1 for no limit.
+        pub memory_swap: Option<i64>,
         /// Limit in processors, such as 1.5.
         pub cpus: Option<f64>,
         /// Relative weight for processor time.
         pub cpu_shares: Option<u64>,
+        /// Length of a period of the processor in microseconds.
+        pub cpu_period: Option<i64>,
+        /// Time that it gets in each period, in microseconds.
+        pub cpu_quota: Option<i64>,
+        /// Processors that it may use, such as `0-2,4`.
+        pub cpuset: Option<String>,
+        /// Memory nodes that it may use, such as `0`.
+        pub cpuset_mems: Option<String>,
+        /// Relative weight for disks, 10 to 1000.
+        pub blkio_weight: Option<u16>,
         /// Limit of processes.
         pub pids_limit: Option<i64>,
         /// Restart policy: `no`, `always`, `unless-stopped`, `on-failure[:max]`.
@@ -218,6 +285,8 @@ impl Container {
             labels: string_map(row.get("Labels")),
             ports,
             addresses: addresses(row.pointer("/NetworkSettings/Networks")),
+            size_written: row.get("SizeRw").and_then(Value::as_u64),
+            size_total: row.get("SizeRootFs").and_then(Value::as_u64),
         };
         Self { engine: engine.clone(), seen: Arc::new(seen) }
     }
@@ -268,13 +337,18 @@ impl Container {
     ///
     /// # Errors
     /// `not_found` when it is gone.
-    pub fn inspect(&self) -> Call<NoOptions, ContainerDetails> {
+    pub fn inspect(&self) -> Call<InspectContainer, ContainerDetails> {
         let me = self.clone();
-        Call::new("container.inspect", move |_, _| async move { me.details().await })
+        Call::new("container.inspect", move |o: InspectContainer, _| async move { me.look(|r| if o.size { r.flag("size", true).patient() } else { r }).await })
     }
 
     pub(crate) async fn details(&self) -> Result<ContainerDetails> {
-        let raw: Value = self.engine.client.fetch(Req::get(&["containers", self.id(), "json"])).await.map_err(|e| missing(e, self.name()))?;
+        self.look(|r| r).await
+    }
+
+    async fn look(&self, change: impl FnOnce(Req) -> Req) -> Result<ContainerDetails> {
+        let req = change(Req::get(&["containers", self.id(), "json"]));
+        let raw: Value = self.engine.client.fetch(req).await.map_err(|e| missing(e, self.name()))?;
         let state = raw.get("State").cloned().unwrap_or_default();
         let number = |v: &Value, n: &str| v.get(n).and_then(Value::as_i64).unwrap_or_default();
         let seen = properties(&raw);
@@ -291,6 +365,8 @@ impl Container {
             created: text(&raw, "Created"),
             started_at: text(&state, "StartedAt"),
             finished_at: text(&state, "FinishedAt"),
+            size_written: seen.size_written,
+            size_total: seen.size_total,
             raw,
         })
     }
@@ -298,9 +374,19 @@ impl Container {
     /// Starts it; nothing happens when it runs.
     ///
     /// # Errors
-    /// `not_found`, `engine` when it cannot start: the message says why.
-    pub fn start(&self) -> Call<NoOptions, ()> {
-        self.simple("container.start", "start")
+    /// `not_found`, `engine` when it cannot start: the message says why; `unsupported` for a checkpoint where the engine is not
+    /// experimental.
+    pub fn start(&self) -> Call<StartContainer, ()> {
+        let me = self.clone();
+        Call::new("container.start", move |o: StartContainer, _| async move {
+            if o.checkpoint_dir.is_some() && o.checkpoint.is_none() {
+                return Err(Error::invalid("a folder of checkpoints without a checkpoint").hint("set `checkpoint` too"));
+            }
+            if o.checkpoint.is_some() {
+                super::checkpoints::needs_experimental(&me.engine).await?;
+            }
+            me.post("start", |r| r.maybe("checkpoint", o.checkpoint).maybe("checkpoint-dir", o.checkpoint_dir)).await
+        })
     }
 
     /// Stops it: its stop signal, and after the timeout `SIGKILL`. Nothing happens when it does not run.
@@ -309,7 +395,7 @@ impl Container {
     /// `not_found`.
     pub fn stop(&self) -> Call<StopOptions, ()> {
         let me = self.clone();
-        Call::new("container.stop", move |o: StopOptions, _| async move { me.post("stop", |r| r.maybe("t", seconds(o.timeout)).patient()).await })
+        Call::new("container.stop", move |o: StopOptions, _| async move { me.stop_by("stop", o).await })
     }
 
     /// Stops it and starts it again.
@@ -318,7 +404,14 @@ impl Container {
     /// `not_found`, `engine` when it cannot start.
     pub fn restart(&self) -> Call<StopOptions, ()> {
         let me = self.clone();
-        Call::new("container.restart", move |o: StopOptions, _| async move { me.post("restart", |r| r.maybe("t", seconds(o.timeout)).patient()).await })
+        Call::new("container.restart", move |o: StopOptions, _| async move { me.stop_by("restart", o).await })
+    }
+
+    async fn stop_by(&self, verb: &str, o: StopOptions) -> Result<()> {
+        if o.signal.is_some() {
+            self.engine.needs("signal", ApiVersion(1, 42)).await?;
+        }
+        self.post(verb, |r| r.maybe("t", seconds(o.timeout)).maybe("signal", o.signal).patient()).await
     }
 
     /// Sends it a signal.
@@ -411,10 +504,11 @@ impl Container {
     ///
     /// # Errors
     /// `conflict` when it does not run.
-    pub fn top(&self) -> Call<NoOptions, Processes> {
+    pub fn top(&self) -> Call<TopOptions, Processes> {
         let me = self.clone();
-        Call::new("container.top", move |_, _| async move {
-            let raw: Value = me.engine.client.fetch(Req::get(&["containers", me.id(), "top"])).await.map_err(|e| missing(e, me.name()))?;
+        Call::new("container.top", move |o: TopOptions, _| async move {
+            let req = Req::get(&["containers", me.id(), "top"]).maybe("ps_args", o.ps_args);
+            let raw: Value = me.engine.client.fetch(req).await.map_err(|e| missing(e, me.name()))?;
             let strings =
                 |v: &Value| -> Vec<String> { v.as_array().map(|l| l.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect()).unwrap_or_default() };
             Ok(Processes {
@@ -450,6 +544,13 @@ impl Container {
         Call::new("container.update", move |o: UpdateContainer, _| async move {
             let body = bollard::models::ContainerUpdateBody {
                 memory: o.memory.map(|m| m.0.cast_signed()),
+                memory_reservation: o.memory_reservation.map(|m| m.0.cast_signed()),
+                memory_swap: o.memory_swap,
+                cpu_period: o.cpu_period,
+                cpu_quota: o.cpu_quota,
+                cpuset_cpus: o.cpuset,
+                cpuset_mems: o.cpuset_mems,
+                blkio_weight: o.blkio_weight,
                 nano_cpus: o.cpus.map(|c| (c * 1e9) as i64),
                 cpu_shares: o.cpu_shares.map(u64::cast_signed),
                 pids_limit: o.pids_limit,
@@ -523,17 +624,55 @@ impl Container {
         })
     }
 
+    /// Starts a command in it and does not wait for it. Gives the ID by which [`Container::exec_state`] tells how it does; its
+    /// output is thrown away.
+    ///
+    /// # Errors
+    /// `conflict` when it does not run, `not_found`, `invalid_input` for standard input.
+    pub fn exec_detached(&self, command: impl Into<Command>) -> Call<ExecOptions, String> {
+        let (me, command) = (self.clone(), command.into());
+        Call::new("container.exec_detached", move |o: ExecOptions, _| async move { Session::exec_detached(&me, &command, o).await })
+    }
+
+    /// How a command does that [`Container::exec_detached`] started. The engine forgets it some minutes after its end.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn exec_state(&self, id: impl Into<String>) -> Call<NoOptions, ExecState> {
+        let (me, id) = (self.clone(), id.into());
+        Call::new("container.exec_state", move |_, _| async move {
+            let raw: Value = me.engine.client.fetch(Req::get(&["exec", &id, "json"])).await?;
+            if raw.get("ContainerID").and_then(Value::as_str).is_some_and(|owner| owner != me.id()) {
+                return Err(Error::not_found("the command runs in another container").with("container", me.name()));
+            }
+            Ok(ExecState::read(&raw))
+        })
+    }
+
     /// Attaches to its main process.
     ///
     /// # Errors
-    /// `not_found`, `conflict`.
-    pub fn attach(&self) -> Call<NoOptions, Session> {
+    /// `not_found`, `conflict`, `invalid_input` for keys that are none.
+    pub fn attach(&self) -> Call<AttachOptions, Session> {
         let me = self.clone();
-        Call::new("container.attach", move |_, _| async move { me.attach_now(true).await })
+        Call::new("container.attach", move |o: AttachOptions, _| async move { me.attach_by(o).await })
     }
 
     pub(crate) async fn attach_now(&self, stdin: bool) -> Result<Session> {
-        Session::attach(self, stdin).await.map_err(|e| missing(e, self.name()))
+        self.attach_by(AttachOptions::default().no_stdin(!stdin)).await
+    }
+
+    async fn attach_by(&self, o: AttachOptions) -> Result<Session> {
+        Session::attach(self, o).await.map_err(|e| missing(e, self.name()))
+    }
+
+    /// Tells the terminal of its main process its size.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict` when it does not run.
+    pub fn resize(&self, columns: u16, rows: u16) -> Call<NoOptions, ()> {
+        let me = self.clone();
+        Call::new("container.resize", move |_, _| async move { me.post("resize", |r| r.query("w", columns.to_string()).query("h", rows.to_string())).await })
     }
 }
 
@@ -594,5 +733,7 @@ fn properties(raw: &Value) -> ContainerProperties {
         labels: string_map(config.get("Labels")),
         ports,
         addresses: addresses(raw.pointer("/NetworkSettings/Networks")),
+        size_written: raw.get("SizeRw").and_then(Value::as_u64),
+        size_total: raw.get("SizeRootFs").and_then(Value::as_u64),
     }
 }

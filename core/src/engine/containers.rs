@@ -29,7 +29,9 @@ options! {
         pub all: bool,
         /// At most so many, the newest first.
         pub limit: Option<u32>,
-        /// The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`.
+        /// Measures their file systems too, which takes the engine a while.
+        pub size: bool,
+        /// The engine's filters, such as `{"label": ["app=web"], "status": ["exited"]}`, and `before` and `since` a container.
         pub filters: Filters,
     }
 }
@@ -94,6 +96,7 @@ impl Containers {
         let engine = self.0.clone();
         Call::new("containers.list", move |o: ListContainers, _| async move {
             let req = Req::get(&["containers", "json"]).flag("all", o.all).maybe("limit", o.limit.map(|l| l.to_string())).filters(&o.filters);
+            let req = if o.size { req.flag("size", true).patient() } else { req };
             let rows: Vec<Value> = engine.client.fetch(req).await?;
             Ok(rows.iter().map(|row| Container::from_row(&engine, row)).collect())
         })

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Engine, Req,
-    container::{Container, missing},
+    container::{AttachOptions, Container, missing},
     logs::{CommandOutput, Demultiplexer, LogChunk},
     spec::Command,
     system::text,
@@ -39,6 +39,31 @@ options! {
         pub privileged: bool,
         /// What is written to its standard input first.
         pub stdin: Option<Data>,
+    }
+}
+
+/// How a command in a container does.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct ExecState {
+    /// Its ID.
+    pub id: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// Its exit code, once it has ended.
+    pub exit_code: Option<i64>,
+    /// Its process ID on the engine's host, 0 when it does not run.
+    pub pid: u64,
+}
+
+impl ExecState {
+    pub(super) fn read(raw: &Value) -> Self {
+        let running = raw.get("Running").and_then(Value::as_bool).unwrap_or_default();
+        Self {
+            id: text(raw, "ID"),
+            running,
+            exit_code: if running { None } else { raw.get("ExitCode").and_then(Value::as_i64) },
+            pid: if running { raw.get("Pid").and_then(Value::as_u64).unwrap_or_default() } else { 0 },
+        }
     }
 }
 
@@ -84,13 +109,32 @@ impl Session {
     }
 
     pub(super) async fn exec(container: &Container, command: &Command, o: ExecOptions, stdin: bool) -> Result<Self> {
+        let tty = o.tty;
+        let id = Self::make(container, command, o, stdin, true).await?;
+        let client = &container.engine.client;
+        let (io, _) = client.upgrade(Req::post(&["exec", &id, "start"]).json(&json!({"Detach": false, "Tty": tty})), "tcp").await?;
+        Ok(Self::new(&container.engine, "exec", id, tty, io))
+    }
+
+    pub(super) async fn exec_detached(container: &Container, command: &Command, o: ExecOptions) -> Result<String> {
+        if o.stdin.is_some() {
+            return Err(Error::invalid("a command that nobody waits for gets no standard input").hint("use exec, or leave `stdin` out"));
+        }
+        let tty = o.tty;
+        let id = Self::make(container, command, o, false, false).await?;
+        container.engine.client.done(Req::post(&["exec", &id, "start"]).json(&json!({"Detach": true, "Tty": tty}))).await?;
+        Ok(id)
+    }
+
+    /// Has the engine make a command ready, and gives its ID.
+    async fn make(container: &Container, command: &Command, o: ExecOptions, stdin: bool, output: bool) -> Result<String> {
         if command.words().is_empty() {
             return Err(Error::invalid("there is no command to run").hint("give a command, such as [\"ls\", \"/\"]"));
         }
         let body = bollard::models::ExecConfig {
             attach_stdin: Some(stdin),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
+            attach_stdout: Some(output),
+            attach_stderr: Some(output),
             tty: Some(o.tty),
             env: Some(o.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
             cmd: Some(command.words().to_vec()),
@@ -101,14 +145,18 @@ impl Session {
         };
         let client = &container.engine.client;
         let made: Value = client.fetch(Req::post(&["containers", container.id(), "exec"]).json(&body)).await.map_err(|e| missing(e, container.name()))?;
-        let id = text(&made, "Id");
-        let (io, _) = client.upgrade(Req::post(&["exec", &id, "start"]).json(&json!({"Detach": false, "Tty": o.tty})), "tcp").await?;
-        Ok(Self::new(&container.engine, "exec", id, o.tty, io))
+        Ok(text(&made, "Id"))
     }
 
-    pub(super) async fn attach(container: &Container, stdin: bool) -> Result<Self> {
+    pub(super) async fn attach(container: &Container, o: AttachOptions) -> Result<Self> {
         let tty = container.details().await?.raw.pointer("/Config/Tty").and_then(Value::as_bool).unwrap_or_default();
-        let req = Req::post(&["containers", container.id(), "attach"]).flag("stream", true).flag("stdout", true).flag("stderr", true).flag("stdin", stdin);
+        let req = Req::post(&["containers", container.id(), "attach"])
+            .flag("stream", true)
+            .flag("logs", o.logs)
+            .flag("stdin", !o.no_stdin)
+            .flag("stdout", !o.no_stdout)
+            .flag("stderr", !o.no_stderr)
+            .maybe("detachKeys", o.detach_keys);
         let (io, _) = container.engine.client.upgrade(req, "tcp").await?;
         Ok(Self::new(&container.engine, "containers", container.id().to_owned(), tty, io))
     }

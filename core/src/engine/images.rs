@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     Engine, Req,
-    client::{ByteStream, reader_stream},
+    client::{ApiVersion, ByteStream, reader_stream},
     containers::{Filters, PruneOptions, PruneReport},
+    manifests::{ImageManifest, platform},
     progress::follow,
     system::text,
 };
@@ -20,7 +21,7 @@ use crate::{
     progress::Resource,
     secret::Secret,
     stream::Streaming,
-    units::Data,
+    units::{Data, Size},
 };
 
 /// The images of an [`Engine`].
@@ -42,6 +43,10 @@ pub struct Image {
     pub created: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Bytes that it shares with other images; only in a list that asks for them.
+    pub shared_size: Option<u64>,
+    /// What it is made of, one for each platform; only where that is asked for, and the engine keeps images with containerd.
+    pub manifests: Vec<ImageManifest>,
     /// The engine's own answer.
     pub raw: Value,
 }
@@ -100,7 +105,53 @@ options! {
     pub struct ListImages {
         /// Intermediate images too.
         pub all: bool,
-        /// The engine's filters, such as `{"reference": ["app:*"]}`.
+        /// Measures what each shares with others, which takes the engine a while. Needs API 1.42.
+        pub shared_size: bool,
+        /// Tells what each is made of, one for each platform. Needs API 1.47.
+        pub manifests: bool,
+        /// The engine's filters, such as `{"reference": ["app:*"]}`, and `before` and `since` an image.
+        pub filters: Filters,
+    }
+}
+
+options! {
+    /// Options of [`Images::get`].
+    pub struct InspectImage {
+        /// The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.49.
+        pub platform: Option<String>,
+        /// Tells what it is made of, one for each platform. Needs API 1.48; excludes `platform`.
+        pub manifests: bool,
+    }
+}
+
+options! {
+    /// Options of [`Images::history`].
+    pub struct HistoryOptions {
+        /// The platform, such as `linux/arm64`, of an image that is there for many; default: the engine's own. Needs API 1.48.
+        pub platform: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Images::save`].
+    pub struct SaveImages {
+        /// Only this platform, such as `linux/arm64`; default: all that are there. Needs API 1.48.
+        pub platform: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Images::prune_build_cache`].
+    pub struct PruneBuildCache {
+        /// All that no build uses now; default: only what is of no use any more.
+        pub all: bool,
+        /// Keeps so much of it, the newest.
+        pub keep: Option<Size>,
+        /// Prunes only what is over so much. Needs API 1.48.
+        pub max_used: Option<Size>,
+        /// Prunes until so much of the disk is free. Needs API 1.48.
+        pub min_free: Option<Size>,
+        /// The engine's filters, such as `{"until": ["24h"]}`.
         pub filters: Filters,
     }
 }
@@ -160,8 +211,18 @@ pub(super) async fn login(given: Option<RegistryAuth>, reference: &str) -> Resul
 }
 
 options! {
-    /// Options of [`Images::push`] and [`Images::registry_info`].
+    /// Options of [`Images::push`].
     pub struct PushOptions {
+        /// Login for the registry.
+        pub auth: Option<RegistryAuth>,
+        /// Only this platform, such as `linux/arm64`, of an image that is there for many. Needs API 1.46.
+        pub platform: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Images::registry_info`].
+    pub struct RegistryInfoOptions {
         /// Login for the registry.
         pub auth: Option<RegistryAuth>,
     }
@@ -174,6 +235,8 @@ options! {
         pub force: bool,
         /// Keeps parents that have no name.
         pub no_prune: bool,
+        /// Only these platforms, such as `linux/arm64`, of an image that is there for many. Needs API 1.50.
+        pub platforms: Vec<String>,
     }
 }
 
@@ -184,6 +247,8 @@ options! {
         pub data: Option<Data>,
         /// The archive, as a file; it may be compressed.
         pub path: Option<PathBuf>,
+        /// Only this platform, such as `linux/arm64`; default: all that are in it. Needs API 1.48.
+        pub platform: Option<String>,
     }
 }
 
@@ -234,6 +299,9 @@ impl Image {
             size: raw.get("Size").and_then(Value::as_u64).unwrap_or_default(),
             created,
             labels: super::container::string_map(labels),
+            // The engine writes -1 for what it did not measure.
+            shared_size: raw.get("SharedSize").and_then(Value::as_u64),
+            manifests: raw.get("Manifests").and_then(Value::as_array).map(|l| l.iter().map(ImageManifest::read).collect()).unwrap_or_default(),
             raw,
         }
     }
@@ -251,11 +319,17 @@ impl Images {
     /// Lists images.
     ///
     /// # Errors
-    /// `invalid_input` for a filter that the engine does not know.
+    /// `invalid_input` for a filter that the engine does not know, `unsupported` for an option that it is too old for.
     pub fn list(&self) -> Call<ListImages, Vec<Image>> {
         let engine = self.0.clone();
         Call::new("images.list", move |o: ListImages, _| async move {
-            let rows: Vec<Value> = engine.client.fetch(Req::get(&["images", "json"]).flag("all", o.all).filters(&o.filters)).await?;
+            for (wanted, name, api) in [(o.shared_size, "shared_size", ApiVersion(1, 42)), (o.manifests, "manifests", ApiVersion(1, 47))] {
+                if wanted {
+                    engine.needs(name, api).await?;
+                }
+            }
+            let req = Req::get(&["images", "json"]).flag("all", o.all).flag("shared-size", o.shared_size).flag("manifests", o.manifests).filters(&o.filters);
+            let rows: Vec<Value> = engine.client.fetch(if o.shared_size { req.patient() } else { req }).await?;
             Ok(rows.into_iter().map(Image::read).collect())
         })
     }
@@ -263,11 +337,16 @@ impl Images {
     /// The image with this name or ID.
     ///
     /// # Errors
-    /// `not_found`.
-    pub fn get(&self, reference: impl Into<String>) -> Call<NoOptions, Image> {
+    /// `not_found`, also when the platform is not there; `unsupported` for an option that the engine is too old for.
+    pub fn get(&self, reference: impl Into<String>) -> Call<InspectImage, Image> {
         let (engine, reference) = (self.0.clone(), reference.into());
-        Call::new("images.get", move |_, _| async move {
-            let raw = engine.client.fetch(Req::get(&["images", &reference, "json"])).await;
+        Call::new("images.get", move |o: InspectImage, _| async move {
+            if o.manifests {
+                engine.needs("manifests", ApiVersion(1, 48)).await?;
+            }
+            let platform = platform(&engine, o.platform.as_deref(), ApiVersion(1, 49)).await?;
+            let req = Req::get(&["images", &reference, "json"]).maybe("platform", platform).flag("manifests", o.manifests);
+            let raw = engine.client.fetch(req).await;
             raw.map(Image::read).map_err(|e| missing(e, &reference))
         })
     }
@@ -308,8 +387,9 @@ impl Images {
         let (engine, reference) = (self.0.clone(), reference.into());
         Call::new("images.push", move |o: PushOptions, cx| async move {
             let (name, tag) = split_tag(&reference);
+            let platform = platform(&engine, o.platform.as_deref(), ApiVersion(1, 46)).await?;
             let auth = login(o.auth, &reference).await?.unwrap_or_default().header();
-            let req = Req::post(&["images", &name, "push"]).maybe("tag", tag).header("x-registry-auth", &auth).patient();
+            let req = Req::post(&["images", &name, "push"]).maybe("tag", tag).maybe("platform", platform).header("x-registry-auth", &auth).patient();
             let resource = Resource::new("image", &reference);
             let work = async { follow(engine.client.bytes(req).await?, &cx.events, "push", &resource, |_| ()).await };
             cx.events.track("push", resource.clone(), work).await.map_err(|e| registry(missing(e, &reference), &reference))
@@ -320,9 +400,9 @@ impl Images {
     ///
     /// # Errors
     /// `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
-    pub fn registry_info(&self, reference: impl Into<String>) -> Call<PushOptions, RegistryInfo> {
+    pub fn registry_info(&self, reference: impl Into<String>) -> Call<RegistryInfoOptions, RegistryInfo> {
         let (engine, reference) = (self.0.clone(), reference.into());
-        Call::new("images.registry_info", move |o: PushOptions, _| async move {
+        Call::new("images.registry_info", move |o: RegistryInfoOptions, _| async move {
             let auth = login(o.auth, &reference).await?.unwrap_or_default().header();
             let req = Req::get(&["distribution", &reference, "json"]).header("x-registry-auth", &auth).patient();
             let raw: Value = engine.client.fetch(req).await.map_err(|e| registry(e, &reference))?;
@@ -380,7 +460,10 @@ impl Images {
     pub fn remove(&self, reference: impl Into<String>) -> Call<RemoveImage, Vec<String>> {
         let (engine, reference) = (self.0.clone(), reference.into());
         Call::new("images.remove", move |o: RemoveImage, _| async move {
-            let req = Req::delete(&["images", &reference]).flag("force", o.force).flag("noprune", o.no_prune);
+            let mut req = Req::delete(&["images", &reference]).flag("force", o.force).flag("noprune", o.no_prune);
+            for one in &o.platforms {
+                req = req.maybe("platforms", platform(&engine, Some(one), ApiVersion(1, 50)).await?);
+            }
             let raw: Value = engine.client.fetch(req).await.map_err(|e| match e.kind() {
                 ErrorKind::Conflict => e.hint("remove the containers that use it, or set `force`").with("image", &*reference),
                 _ => missing(e, &reference),
@@ -393,16 +476,20 @@ impl Images {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn save(&self, references: Vec<String>) -> Call<NoOptions, Streaming<Data>> {
+    pub fn save(&self, references: Vec<String>) -> Call<SaveImages, Streaming<Data>> {
         let engine = self.0.clone();
-        Call::new(
-            "images.save",
-            move |_, _| async move { Ok(Streaming::of_parts(engine.images().archive(&references).await?.map(|b| b.map(Data)), Data::join)) },
-        )
+        Call::new("images.save", move |o: SaveImages, _| async move {
+            let platform = platform(&engine, o.platform.as_deref(), ApiVersion(1, 48)).await?;
+            Ok(Streaming::of_parts(engine.images().archive_of(&references, platform).await?.map(|b| b.map(Data)), Data::join))
+        })
     }
 
     pub(crate) async fn archive(&self, references: &[String]) -> Result<ByteStream> {
-        let mut req = Req::get(&["images", "get"]).patient();
+        self.archive_of(references, None).await
+    }
+
+    async fn archive_of(&self, references: &[String], platform: Option<String>) -> Result<ByteStream> {
+        let mut req = Req::get(&["images", "get"]).maybe("platform", platform).patient();
         for name in references {
             req = req.query("names", name);
         }
@@ -416,8 +503,9 @@ impl Images {
     pub fn load(&self) -> Call<LoadImages, LoadReport> {
         let engine = self.0.clone();
         Call::new("images.load", move |o: LoadImages, cx| async move {
+            let platform = platform(&engine, o.platform.as_deref(), ApiVersion(1, 48)).await?;
             let body = source(o.data, o.path).await?;
-            let report = engine.images().load_stream(body, &cx.events).await?;
+            let report = engine.images().load_platform(body, platform, &cx.events).await?;
             for name in &report.images {
                 engine.images().get(name).await?;
             }
@@ -426,7 +514,16 @@ impl Images {
     }
 
     pub(crate) async fn load_stream(&self, body: BoxStream<'static, std::io::Result<bytes::Bytes>>, events: &crate::progress::EventSink) -> Result<LoadReport> {
-        let req = Req::post(&["images", "load"]).query("quiet", "true").stream("application/x-tar", body).patient();
+        self.load_platform(body, None, events).await
+    }
+
+    async fn load_platform(
+        &self,
+        body: BoxStream<'static, std::io::Result<bytes::Bytes>>,
+        platform: Option<String>,
+        events: &crate::progress::EventSink,
+    ) -> Result<LoadReport> {
+        let req = Req::post(&["images", "load"]).query("quiet", "true").maybe("platform", platform).stream("application/x-tar", body).patient();
         let mut report = LoadReport::default();
         follow(self.0.client.bytes(req).await?, events, "load", &Resource::new("image", "archive"), |message| {
             let line = text(message, "stream");
@@ -482,10 +579,12 @@ impl Images {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn history(&self, reference: impl Into<String>) -> Call<NoOptions, Vec<HistoryEntry>> {
+    pub fn history(&self, reference: impl Into<String>) -> Call<HistoryOptions, Vec<HistoryEntry>> {
         let (engine, reference) = (self.0.clone(), reference.into());
-        Call::new("images.history", move |_, _| async move {
-            let rows: Vec<Value> = engine.client.fetch(Req::get(&["images", &reference, "history"])).await.map_err(|e| missing(e, &reference))?;
+        Call::new("images.history", move |o: HistoryOptions, _| async move {
+            let platform = platform(&engine, o.platform.as_deref(), ApiVersion(1, 48)).await?;
+            let req = Req::get(&["images", &reference, "history"]).maybe("platform", platform);
+            let rows: Vec<Value> = engine.client.fetch(req).await.map_err(|e| missing(e, &reference))?;
             Ok(rows
                 .iter()
                 .map(|r| HistoryEntry {
@@ -508,6 +607,32 @@ impl Images {
         Call::new("images.prune", move |o: PruneOptions, _| async move {
             let raw: Value = engine.client.fetch(Req::post(&["images", "prune"]).filters(&o.filters).patient()).await?;
             Ok(PruneReport::read(&raw, "ImagesDeleted"))
+        })
+    }
+
+    /// Removes what builds kept to be faster the next time.
+    ///
+    /// # Errors
+    /// `unsupported` for an option that the engine is too old for.
+    pub fn prune_build_cache(&self) -> Call<PruneBuildCache, PruneReport> {
+        let engine = self.0.clone();
+        Call::new("images.prune_build_cache", move |o: PruneBuildCache, _| async move {
+            for (name, given) in [("max_used", o.max_used), ("min_free", o.min_free)] {
+                if given.is_some() {
+                    engine.needs(name, ApiVersion(1, 48)).await?;
+                }
+            }
+            let keep = if engine.client.version().await? < ApiVersion(1, 48) { "keep-storage" } else { "reserved-space" };
+            let size = |s: Option<Size>| s.map(|s| s.0.to_string());
+            let req = Req::post(&["build", "prune"])
+                .flag("all", o.all)
+                .maybe(keep, size(o.keep))
+                .maybe("max-used-space", size(o.max_used))
+                .maybe("min-free-space", size(o.min_free))
+                .filters(&o.filters)
+                .patient();
+            let raw: Value = engine.client.fetch(req).await?;
+            Ok(PruneReport::read(&raw, "CachesDeleted"))
         })
     }
 }

@@ -44,6 +44,8 @@ options! {
         pub tail: Option<u64>,
         /// Puts the time before each line.
         pub timestamps: bool,
+        /// Puts before each line what the container's logging options name: labels and variables.
+        pub details: bool,
         /// Leaves standard output out.
         pub no_stdout: bool,
         /// Leaves standard error out.
@@ -57,6 +59,7 @@ impl LogOptions {
             .flag("stderr", !self.no_stderr)
             .flag("follow", self.follow)
             .flag("timestamps", self.timestamps)
+            .flag("details", self.details)
             .maybe("since", self.since.as_deref().map(unix_time))
             .maybe("until", self.until.as_deref().map(unix_time))
             .maybe("tail", self.tail.map(|t| t.to_string()))

@@ -1,20 +1,22 @@
 //! Engine: one Docker daemon, whichever way it is reached.
 
-mod archive;
 mod build;
 mod buildkit;
+mod checkpoints;
 pub(crate) mod client;
 mod config;
 mod connect;
 mod container;
 mod containers;
 mod contexts;
+mod copy;
 mod events;
 mod exec;
 mod http;
 mod ignore;
 mod images;
 mod logs;
+mod manifests;
 mod networks;
 mod plugins;
 mod progress;
@@ -29,28 +31,30 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use archive::PutArchive;
 pub use build::{BuildOptions, Builder};
+pub use checkpoints::{Checkpoints, CreateCheckpoint, FindCheckpoints};
 pub use connect::ConnectOptions;
 pub use container::{
-    CommitOptions, Container, ContainerDetails, ContainerProperties, ExitStatus, FileChange, KillOptions, Processes, PublishedPort, RemoveContainer,
-    StopOptions, UpdateContainer, WaitOptions,
+    AttachOptions, CommitOptions, Container, ContainerDetails, ContainerProperties, ExitStatus, FileChange, InspectContainer, KillOptions, Processes,
+    PublishedPort, RemoveContainer, StartContainer, StopOptions, TopOptions, UpdateContainer, WaitOptions,
 };
 pub use containers::{Containers, Filters, ListContainers, PruneOptions, PruneReport, RunOutput};
 pub use contexts::{CreateContext, EngineContext};
+pub use copy::{CopyFrom, CopyTo, PathStat, PutArchive};
 pub use events::{EngineEvent, EventOptions};
-pub use exec::{ExecOptions, Session, SessionProperties};
+pub use exec::{ExecOptions, ExecState, Session, SessionProperties};
 pub use images::{
-    FoundImage, HistoryEntry, Image, Images, ImportImage, ListImages, LoadImages, LoadReport, PullOptions, PushOptions, RegistryAuth, RegistryInfo,
-    RemoveImage, SearchImages,
+    FoundImage, HistoryEntry, HistoryOptions, Image, Images, ImportImage, InspectImage, ListImages, LoadImages, LoadReport, PruneBuildCache, PullOptions,
+    PushOptions, RegistryAuth, RegistryInfo, RegistryInfoOptions, RemoveImage, SaveImages, SearchImages,
 };
 pub use logs::{CommandOutput, LogChunk, LogOptions};
-pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, ListNetworks, Network, Networks, Subnet};
+pub use manifests::ImageManifest;
+pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, InspectNetwork, ListNetworks, Network, Networks, Subnet};
 pub use plugins::{EnablePlugin, InstallPlugin, ListPlugins, Plugin, PluginPrivilege, Plugins, RemovePlugin};
 pub use ready::WaitUntil;
 pub use spec::{Command, ContainerSpec, HealthCheck, Mount, Ulimit};
 pub use stats::{ContainerStats, StatsOptions};
-pub use system::{DiskUsage, Info, Ping, RawAnswer, RequestOptions, Version};
+pub use system::{DiskUsage, DiskUsageOptions, Info, Ping, RawAnswer, RequestOptions, Version};
 pub use volumes::{CreateVolume, ListVolumes, RemoveVolume, Volume, Volumes};
 
 use crate::{
@@ -95,6 +99,16 @@ impl Engine {
     #[must_use]
     pub fn api_version(&self) -> String {
         self.client.known_version().unwrap_or(client::MIN_API).to_string()
+    }
+
+    /// Fails where the engine is too old for an option.
+    pub(crate) async fn needs(&self, option: &str, api: client::ApiVersion) -> crate::error::Result<()> {
+        let speaks = self.client.version().await?;
+        if speaks >= api {
+            return Ok(());
+        }
+        let message = format!("`{}` needs API {api}, and the engine speaks {speaks}", crate::surface::option_name(option));
+        Err(crate::Error::new(crate::ErrorKind::Unsupported, message).hint("leave it out, or upgrade the engine").with("needs_api", api.to_string()))
     }
 
     /// Asks whether the engine answers.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bollard::models::{Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+use bollard::models::{ConfigReference, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
     Engine, Req,
-    client::escape_segment,
+    client::{ApiVersion, escape_segment},
     container::string_map,
     containers::{Filters, PruneOptions, PruneReport},
     system::text,
@@ -78,6 +78,26 @@ options! {
         pub subnets: Vec<Subnet>,
         /// Driver of the addresses.
         pub ipam_driver: Option<String>,
+        /// Options of that driver.
+        pub ipam_options: BTreeMap<String, String>,
+        /// Whether its containers get IPv4 addresses; default: yes. Needs API 1.48.
+        pub ipv4: Option<bool>,
+        /// `local` or `swarm`; default: the driver's.
+        pub scope: Option<String>,
+        /// Makes no network, only its settings, for others to be made from.
+        pub config_only: bool,
+        /// Takes the settings of this network, which is made with `config_only`.
+        pub config_from: Option<String>,
+    }
+}
+
+options! {
+    /// Options of [`Networks::get`].
+    pub struct InspectNetwork {
+        /// Tells of an overlay's tasks on other nodes too.
+        pub verbose: bool,
+        /// Only a network of this scope: `local`, `swarm` or `global`.
+        pub scope: Option<String>,
     }
 }
 
@@ -100,6 +120,14 @@ options! {
         pub ipv6_address: Option<String>,
         /// Options of the driver for this end.
         pub driver_opts: BTreeMap<String, String>,
+        /// Its link-local addresses in the network.
+        pub link_local_ips: Vec<String>,
+        /// Other containers that it knows by another name, as `container:name`.
+        pub links: Vec<String>,
+        /// Its MAC address in the network. Needs API 1.44.
+        pub mac_address: Option<String>,
+        /// The network of the highest priority is its way out. Needs API 1.48.
+        pub gateway_priority: Option<i64>,
     }
 }
 
@@ -156,10 +184,15 @@ impl Networks {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn get(&self, name: impl Into<String>) -> Call<NoOptions, Network> {
+    pub fn get(&self, name: impl Into<String>) -> Call<InspectNetwork, Network> {
         let (engine, name) = (self.0.clone(), name.into());
-        Call::new("networks.get", move |_, _| async move {
-            engine.client.fetch(Req::get(&["networks", &name])).await.map(Network::read).map_err(|e| missing(e, &name))
+        Call::new("networks.get", move |o: InspectNetwork, _| async move {
+            engine
+                .client
+                .fetch(Req::get(&["networks", &name]).flag("verbose", o.verbose).maybe("scope", o.scope))
+                .await
+                .map(Network::read)
+                .map_err(|e| missing(e, &name))
         })
     }
 
@@ -180,19 +213,26 @@ impl Networks {
                     auxiliary_addresses: if s.aux_addresses.is_empty() { None } else { Some(s.aux_addresses.into_iter().collect()) },
                 })
                 .collect();
-            let chosen = !config.is_empty() || o.ipam_driver.is_some();
-            let ipam = chosen.then_some(Ipam { driver: o.ipam_driver, config: Some(config), options: None });
+            if o.ipv4.is_some() {
+                engine.needs("ipv4", ApiVersion(1, 48)).await?;
+            }
+            let chosen = !config.is_empty() || o.ipam_driver.is_some() || !o.ipam_options.is_empty();
+            let options = Some(o.ipam_options).filter(|m| !m.is_empty()).map(|m| m.into_iter().collect());
+            let ipam = chosen.then_some(Ipam { driver: o.ipam_driver, config: Some(config), options });
             let body = NetworkCreateRequest {
                 name: name.clone(),
                 driver: Some(o.driver.unwrap_or_else(|| "bridge".to_owned())),
                 internal: Some(o.internal),
                 attachable: Some(o.attachable),
                 ingress: Some(o.ingress),
+                enable_ipv4: o.ipv4,
                 enable_ipv6: o.ipv6.then_some(true),
+                scope: o.scope,
+                config_only: o.config_only.then_some(true),
+                config_from: o.config_from.map(|network| ConfigReference { network: Some(network) }),
                 options: Some(o.options.into_iter().collect()),
                 labels: Some(o.labels.into_iter().collect()),
                 ipam,
-                ..Default::default()
             };
             let mut body = serde_json::to_value(&body).map_err(|e| Error::internal(e.to_string()))?;
             // Older engines make a second network of the same name unless they are told to look.
@@ -229,13 +269,25 @@ impl Networks {
     pub fn connect(&self, name: impl Into<String>, container: impl Into<String>) -> Call<ConnectContainer, ()> {
         let (engine, name, container) = (self.0.clone(), name.into(), container.into());
         Call::new("networks.connect", move |o: ConnectContainer, _| async move {
-            let fixed = o.ipv4_address.is_some() || o.ipv6_address.is_some();
-            let ipam_config =
-                fixed.then(|| bollard::models::EndpointIpamConfig { ipv4_address: o.ipv4_address, ipv6_address: o.ipv6_address, ..Default::default() });
+            let newer = [(o.mac_address.is_some(), "mac_address", ApiVersion(1, 44)), (o.gateway_priority.is_some(), "gateway_priority", ApiVersion(1, 48))];
+            for (given, name, api) in newer {
+                if given {
+                    engine.needs(name, api).await?;
+                }
+            }
+            let fixed = o.ipv4_address.is_some() || o.ipv6_address.is_some() || !o.link_local_ips.is_empty();
+            let ipam_config = fixed.then_some(bollard::models::EndpointIpamConfig {
+                ipv4_address: o.ipv4_address,
+                ipv6_address: o.ipv6_address,
+                link_local_ips: Some(o.link_local_ips).filter(|l| !l.is_empty()),
+            });
             let endpoint = bollard::models::EndpointSettings {
                 aliases: Some(o.aliases),
                 ipam_config,
                 driver_opts: Some(o.driver_opts.into_iter().collect()),
+                links: Some(o.links).filter(|l| !l.is_empty()),
+                mac_address: o.mac_address,
+                gw_priority: o.gateway_priority,
                 ..Default::default()
             };
             let body = NetworkConnectRequest { container, endpoint_config: Some(endpoint) };

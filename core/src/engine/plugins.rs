@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Engine, Filters, RegistryAuth, Req,
+    Engine, Filters, RegistryAuth, RegistryInfoOptions, Req,
     images::{login, registry},
     progress::follow,
     system::text,
@@ -184,6 +184,39 @@ impl Plugins {
                 plugins.enable(&*name).await?;
             }
             plugins.get(name).await
+        })
+    }
+
+    /// Puts another version of a plugin in its place, grants what that wants of the host, and leaves it stopped. Its settings stay.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict` while it runs, `unauthorized`, `unreachable`.
+    pub fn upgrade(&self, name: impl Into<String>, reference: impl Into<String>) -> Call<RegistryInfoOptions, Plugin> {
+        let (engine, name, reference) = (self.0.clone(), name.into(), reference.into());
+        Call::new("plugins.upgrade", move |o: RegistryInfoOptions, cx| async move {
+            engine.plugins().get(&*name).await?;
+            let auth = auth(o.auth, &reference).await?;
+            let privileges = wanted(&engine, &reference, &auth).await?;
+            let req = Req::post(&["plugins", &name, "upgrade"]).query("remote", &reference).header("x-registry-auth", &auth).json(&privileges).patient();
+            let resource = Resource::new("plugin", &*name);
+            let work = async { follow(engine.client.bytes(req).await?, &cx.events, "upgrade", &resource, |_| ()).await };
+            cx.events.track("upgrade", resource.clone(), work).await.map_err(|e| missing(e, &name))?;
+            engine.plugins().get(name).await
+        })
+    }
+
+    /// Pushes a plugin to the registry that its name says.
+    ///
+    /// # Errors
+    /// `not_found`, `unauthorized`, `unreachable` when the engine cannot reach the registry.
+    pub fn push(&self, name: impl Into<String>) -> Call<RegistryInfoOptions, ()> {
+        let (engine, name) = (self.0.clone(), name.into());
+        Call::new("plugins.push", move |o: RegistryInfoOptions, cx| async move {
+            let auth = auth(o.auth, &name).await?;
+            let req = Req::post(&["plugins", &name, "push"]).header("x-registry-auth", &auth).patient();
+            let resource = Resource::new("plugin", &*name);
+            let work = async { follow(engine.client.bytes(req).await?, &cx.events, "push", &resource, |_| ()).await };
+            cx.events.track("push", resource.clone(), work).await.map_err(|e| registry(missing(e, &name), &name))
         })
     }
 

@@ -181,6 +181,14 @@ options! {
         pub aliases: Vec<String>,
         /// Its fixed address in that network.
         pub ip: Option<String>,
+        /// Its IPv6 address in the network.
+        pub ipv6: Option<String>,
+        /// Its link-local addresses in the network.
+        pub link_local_ips: Vec<String>,
+        /// Its MAC address in the network. Needs API 1.44.
+        pub mac_address: Option<String>,
+        /// Other containers that it knows by another name, as `container:name`.
+        pub links: Vec<String>,
         /// Lines of `/etc/hosts`: name and address.
         pub extra_hosts: BTreeMap<String, String>,
         /// DNS servers.
@@ -211,6 +219,22 @@ options! {
         pub cpu_shares: Option<u64>,
         /// The processors that it may use, such as `0-1`.
         pub cpuset: Option<String>,
+        /// Memory nodes that it may use, such as `0`.
+        pub cpuset_mems: Option<String>,
+        /// Length of a period of the processor in microseconds.
+        pub cpu_period: Option<i64>,
+        /// Time that it gets in each period, in microseconds.
+        pub cpu_quota: Option<i64>,
+        /// Relative weight for disks, 10 to 1000.
+        pub blkio_weight: Option<u16>,
+        /// How readily its memory is swapped out, 0 to 100.
+        pub memory_swappiness: Option<i64>,
+        /// Lets it wait for memory where the kernel would end it.
+        pub oom_kill_disable: bool,
+        /// How readily the kernel ends it for lack of memory, -1000 to 1000.
+        pub oom_score_adj: Option<i64>,
+        /// The control group that its own is made in.
+        pub cgroup_parent: Option<String>,
         /// Limit of processes.
         pub pids_limit: Option<i64>,
         /// Size of `/dev/shm`.
@@ -227,6 +251,8 @@ options! {
         pub cap_drop: Vec<String>,
         /// Devices, as `host[:container[:rwm]]`.
         pub devices: Vec<String>,
+        /// Graphics processors, as `docker run --gpus` takes them: `all`, a count, or `device=` and IDs with commas between.
+        pub gpus: Option<String>,
         /// Rules of the device control group, such as `c 1:3 mr`.
         pub device_cgroup_rules: Vec<String>,
         /// Security options, such as `no-new-privileges`.
@@ -243,6 +269,16 @@ options! {
         pub cgroupns_mode: Option<String>,
         /// User namespace: `host`.
         pub userns_mode: Option<String>,
+        /// `host` for the host's names of itself; default: its own.
+        pub uts_mode: Option<String>,
+        /// Options of the storage driver, such as `size`.
+        pub storage_opt: BTreeMap<String, String>,
+        /// The driver of volumes that `volumes` names and that are not there.
+        pub volume_driver: Option<String>,
+        /// What is told to the runtime and not to the engine. Needs API 1.43.
+        pub annotations: BTreeMap<String, String>,
+        /// Cuts it off from every network.
+        pub network_disabled: bool,
         /// Runtime instead of the engine's default.
         pub runtime: Option<String>,
         /// Logging driver.
@@ -326,6 +362,19 @@ fn device(text: &str) -> DeviceMapping {
     DeviceMapping { path_on_host: Some(host), path_in_container: Some(inside), cgroup_permissions: Some(parts.next().unwrap_or("rwm").to_owned()) }
 }
 
+/// Reads graphics processors as docker writes them.
+fn gpus(text: &str) -> Result<bollard::models::DeviceRequest> {
+    let (count, ids) = match text.strip_prefix("device=") {
+        Some(ids) if !ids.is_empty() => (None, Some(ids.split(',').map(str::to_owned).collect())),
+        None if text == "all" => (Some(-1), None),
+        _ => {
+            let wrong = |_| Error::invalid(format!("`{text}` names no graphics processors")).hint("use all, a count, or device=0,1");
+            (Some(text.parse::<u16>().map_err(wrong)?.into()), None)
+        }
+    };
+    Ok(bollard::models::DeviceRequest { count, device_ids: ids, capabilities: Some(vec![vec!["gpu".to_owned()]]), ..Default::default() })
+}
+
 impl HealthCheck {
     fn config(&self) -> HealthConfig {
         HealthConfig {
@@ -378,6 +427,11 @@ impl ContainerSpec {
                 Error::new(crate::ErrorKind::Unsupported, format!("`start_interval` needs API 1.44, and the engine speaks {version}")).hint("leave it out")
             );
         }
+        let newer = [("annotations", !self.annotations.is_empty(), ApiVersion(1, 43)), ("mac_address", self.mac_address.is_some(), ApiVersion(1, 44))];
+        if let Some((name, _, api)) = newer.into_iter().find(|(_, given, api)| *given && version < *api) {
+            let message = format!("`{}` needs API {api}, and the engine speaks {version}", crate::surface::option_name(name));
+            return Err(Error::new(crate::ErrorKind::Unsupported, message).hint("leave it out, or upgrade the engine").with("needs_api", api.to_string()));
+        }
         let mut bindings: std::collections::HashMap<String, Option<Vec<PortBinding>>> = std::collections::HashMap::new();
         for text in &self.ports {
             for (port, binding) in parse_port(text)? {
@@ -409,6 +463,20 @@ impl ContainerSpec {
             nano_cpus: self.cpus.map(|c| (c * 1e9) as i64),
             cpu_shares: self.cpu_shares.map(u64::cast_signed),
             cpuset_cpus: self.cpuset.clone(),
+            cpuset_mems: self.cpuset_mems.clone(),
+            cpu_period: self.cpu_period,
+            cpu_quota: self.cpu_quota,
+            blkio_weight: self.blkio_weight,
+            memory_swappiness: self.memory_swappiness,
+            oom_kill_disable: self.oom_kill_disable.then_some(true),
+            oom_score_adj: self.oom_score_adj,
+            cgroup_parent: self.cgroup_parent.clone(),
+            device_requests: self.gpus.as_deref().map(gpus).transpose()?.map(|r| vec![r]),
+            uts_mode: self.uts_mode.clone(),
+            storage_opt: some_map(&self.storage_opt),
+            volume_driver: self.volume_driver.clone(),
+            annotations: some_map(&self.annotations),
+            links: if self.named_network() { None } else { some(&self.links) },
             pids_limit: self.pids_limit,
             shm_size: self.shm_size.map(|s| s.0.cast_signed()),
             ulimits: if self.ulimits.is_empty() {
@@ -438,7 +506,9 @@ impl ContainerSpec {
                 .map_err(|_| Error::invalid("the cgroup namespace is wrong").hint("use private or host"))?,
             userns_mode: self.userns_mode.clone(),
             runtime: self.runtime.clone(),
-            log_config: self.log_driver.as_ref().map(|d| HostConfigLogConfig { typ: Some(d.clone()), config: some_map(&self.log_options) }),
+            // Options without a driver are for the engine's own.
+            log_config: (self.log_driver.is_some() || !self.log_options.is_empty())
+                .then(|| HostConfigLogConfig { typ: self.log_driver.clone(), config: some_map(&self.log_options) }),
             ..Default::default()
         };
         Ok(ContainerCreateBody {
@@ -457,6 +527,7 @@ impl ContainerSpec {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout.map(|t| t.0.as_secs().cast_signed()),
             healthcheck: self.healthcheck.as_ref().map(HealthCheck::config),
+            network_disabled: self.network_disabled.then_some(true),
             networking_config: self.networking(),
             host_config: Some(host),
             ..Default::default()
@@ -464,13 +535,30 @@ impl ContainerSpec {
     }
 
     fn networking(&self) -> Option<NetworkingConfig> {
-        let network = self.network.as_ref()?;
-        if self.aliases.is_empty() && self.ip.is_none() {
+        let fixed = self.ip.is_some() || self.ipv6.is_some() || !self.link_local_ips.is_empty();
+        let linked = self.named_network() && !self.links.is_empty();
+        if self.aliases.is_empty() && !fixed && !linked && self.mac_address.is_none() {
             return None;
         }
-        let ipam_config = self.ip.as_ref().map(|ip| bollard::models::EndpointIpamConfig { ipv4_address: Some(ip.clone()), ..Default::default() });
-        let settings = EndpointSettings { aliases: some(&self.aliases), ipam_config, ..Default::default() };
-        Some(NetworkingConfig { endpoints_config: Some([(network.clone(), settings)].into()) })
+        let ipam_config = fixed.then(|| bollard::models::EndpointIpamConfig {
+            ipv4_address: self.ip.clone(),
+            ipv6_address: self.ipv6.clone(),
+            link_local_ips: some(&self.link_local_ips),
+        });
+        let settings = EndpointSettings {
+            aliases: some(&self.aliases),
+            ipam_config,
+            links: if linked { some(&self.links) } else { None },
+            mac_address: self.mac_address.clone(),
+            ..Default::default()
+        };
+        let network = self.network.clone().unwrap_or_else(|| "bridge".to_owned());
+        Some(NetworkingConfig { endpoints_config: Some([(network, settings)].into()) })
+    }
+
+    /// Whether it is in a network that somebody made: links are the network's there, and the host's elsewhere.
+    fn named_network(&self) -> bool {
+        self.network.as_deref().is_some_and(|n| !["", "default", "bridge", "host", "none"].contains(&n) && !n.starts_with("container:"))
     }
 }
 
@@ -490,6 +578,17 @@ mod tests {
         assert_eq!(read("9000-9001:80-81").unwrap().len(), 2);
         for wrong in ["", "0", "99999", "80/icmp", "1-2:80", "a:80", "82-80"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn graphics_processors_in_every_form() {
+        assert_eq!(gpus("all").unwrap().count, Some(-1));
+        assert_eq!(gpus("2").unwrap().count, Some(2));
+        let two = gpus("device=0,GPU-1").unwrap();
+        assert_eq!((two.count, two.device_ids.unwrap()), (None, vec!["0".to_owned(), "GPU-1".to_owned()]));
+        for wrong in ["", "some", "device=", "-1"] {
+            assert!(gpus(wrong).is_err(), "{wrong}");
         }
     }
 

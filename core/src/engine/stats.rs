@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Container, Req, container::missing, events::json_stream, system::text};
 use crate::{
     call::{Call, options},
-    error::Result,
+    error::{Error, Result},
     stream::Streaming,
 };
 
@@ -46,6 +46,8 @@ options! {
         /// Whether measurements go on, about one a second, until the stream is dropped or the container is gone; default: yes.
         /// Else there is one, whose CPU use is that of a second.
         pub stream: Option<bool>,
+        /// One measurement at once, without the second that CPU use is measured over: that is 0 then.
+        pub one_shot: bool,
     }
 }
 
@@ -91,12 +93,15 @@ impl Container {
     /// What it uses, as a stream of measurements.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`, `invalid_input` for options that exclude each other.
     pub fn stats(&self) -> Call<StatsOptions, Streaming<ContainerStats>> {
         let me = self.clone();
         Call::new("container.stats", move |o: StatsOptions, _| async move {
-            let stream = o.stream.unwrap_or(true);
-            let req = Req::get(&["containers", me.id(), "stats"]).query("stream", if stream { "true" } else { "false" }).patient();
+            let stream = o.stream.unwrap_or(!o.one_shot);
+            if stream && o.one_shot {
+                return Err(Error::invalid("one measurement is no stream").hint("set `stream` or `one_shot`, not both"));
+            }
+            let req = Req::get(&["containers", me.id(), "stats"]).query("stream", if stream { "true" } else { "false" }).flag("one-shot", o.one_shot).patient();
             let bytes = me.engine.client.bytes(req).await.map_err(|e| missing(e, me.name()))?;
             Ok(Streaming::new(json_stream(bytes).map(|row| row.map(ContainerStats::read))))
         })
