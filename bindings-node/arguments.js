@@ -59,6 +59,11 @@ class Packer {
       case 'duration':
         if (typeof value !== 'number' || !(value >= 0) || value === Infinity) throw wrong(name, 'a duration is a number of milliseconds, not negative')
         return value / 1000
+      case 'when':
+        if (value instanceof Date ? Number.isNaN(value.getTime()) : typeof value !== 'string' && !Number.isFinite(value)) {
+          throw wrong(name, 'a moment is a Date, a text, or a number of Unix seconds')
+        }
+        return value instanceof Date ? value.toISOString() : value
       case 'bytes':
         return this.encodeBytes(value, name)
       case 'handle':

@@ -263,10 +263,10 @@ export interface AppLogOptions {
   services?: Iterable<string> | null
   /** Goes on with new output as it comes. */
   follow?: boolean | null
-  /** Only output after this time: RFC 3339 or Unix seconds. */
-  since?: string | null
-  /** Only output before this time: RFC 3339 or Unix seconds. */
-  until?: string | null
+  /** Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`. */
+  since?: Date | number | string | null
+  /** Only output before this moment, in the same forms. */
+  until?: Date | number | string | null
   /** Only so many lines from the end, of each container. */
   tail?: number | null
   /** Puts the time before each line. */
@@ -352,8 +352,8 @@ export interface Change {
 
 /** Something that changed in a cluster. */
 export interface ClusterEvent {
-  /** When it was seen, in RFC 3339 form, UTC. */
-  time: string
+  /** When it was seen. */
+  time: Date
   /**
    * `node_down`, `node_ready`, `node_added`, `node_removed`, `node_changed`, `leader_changed`, `task_changed`,
    * `managers_lost` or `managers_back`.
@@ -377,8 +377,8 @@ export interface ClusterEvent {
 export interface ClusterSnapshot {
   /** The cluster's name. */
   name: string
-  /** When, in RFC 3339 form, UTC. */
-  time: string
+  /** When. */
+  time: Date
   /** Its nodes, by name. */
   nodes: NodeSnapshot[]
   /** Its services, by name. */
@@ -480,12 +480,12 @@ export interface ContainerDetails {
   health: string | null
   /** How often it was restarted. */
   restartCount: number
-  /** When it was made, RFC 3339. */
-  created: string
-  /** When it was last started, RFC 3339. */
-  startedAt: string
-  /** When it last ended, RFC 3339. */
-  finishedAt: string
+  /** When it was made. */
+  created: Date
+  /** When it was last started, where it was. */
+  startedAt: Date | null
+  /** When it last ended, where it has. */
+  finishedAt: Date | null
   /** Bytes that it wrote over its image, where they were asked for. */
   sizeWritten: number | null
   /** Bytes of its whole file system, its image with it, where they were asked for. */
@@ -653,8 +653,8 @@ export const ContainerSpec: {
 
 /** What a container uses at one moment. */
 export interface ContainerStats {
-  /** When it was measured, RFC 3339. */
-  time: string
+  /** When it was measured. */
+  time: Date
   /** CPU use since the measurement before, in percent of one CPU; 0 in the first of a stream. */
   cpuPercent: number
   /** CPU time since the container started, in seconds. */
@@ -987,14 +987,14 @@ export interface EngineEvent {
   attributes: Record<string, string>
   /** `local` or `swarm`. */
   scope: string
-  /** Nanoseconds since 1970 as seconds, with a fraction. */
-  time: number
+  /** When it happened. */
+  time: Date
 }
 
 /** One step of progress. */
 export interface Event {
-  /** When, in RFC 3339 form, UTC. */
-  time: string
+  /** When. */
+  time: Date
   /** The machine or engine, empty for the local one. */
   host: string
   /** What it is about. */
@@ -1015,10 +1015,10 @@ export interface Event {
 
 /** Options of `Engine.events`. */
 export interface EventOptions {
-  /** From this time on, past ones too: RFC 3339 or Unix seconds. */
-  since?: string | null
-  /** Ends at this time: RFC 3339 or Unix seconds. */
-  until?: string | null
+  /** From this moment on, past ones too: RFC 3339, Unix seconds, or how long ago, such as `10m`. */
+  since?: Date | number | string | null
+  /** Ends at this moment, in the same forms. */
+  until?: Date | number | string | null
   /** The engine's filters, such as `{"type": ["container"], "event": ["die"]}`. */
   filters?: Record<string, Iterable<string>> | ReadonlyMap<string, Iterable<string>> | null
 }
@@ -1122,8 +1122,8 @@ export interface HistoryEntry {
   id: string
   /** The instruction. */
   createdBy: string
-  /** Unix seconds. */
-  created: number
+  /** When the step was made. */
+  created: Date
   /** The size that it added, in bytes. */
   size: number
   /** The names of the image after the step. */
@@ -1146,8 +1146,8 @@ export interface Image {
   digests: string[]
   /** Its size in bytes. */
   size: number
-  /** When it was made: RFC 3339 where it was inspected, Unix seconds as text in lists. */
-  created: string
+  /** When it was made, where it says. */
+  created: Date | null
   /** Its labels. */
   labels: Record<string, string>
   /** Bytes that it shares with other images; only in a list that asks for them. */
@@ -1491,10 +1491,10 @@ export interface LogChunk {
 export interface LogOptions {
   /** Goes on with new output as it comes. */
   follow?: boolean | null
-  /** Only output after this time: RFC 3339 or Unix seconds. */
-  since?: string | null
-  /** Only output before this time: RFC 3339 or Unix seconds. */
-  until?: string | null
+  /** Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`. */
+  since?: Date | number | string | null
+  /** Only output before this moment, in the same forms. */
+  until?: Date | number | string | null
   /** Only so many lines from the end. */
   tail?: number | null
   /** Puts the time before each line. */
@@ -1944,8 +1944,8 @@ export interface ServiceLog {
 export interface ServiceLogOptions {
   /** Goes on with new output as it comes. */
   follow?: boolean | null
-  /** Only output after this time: RFC 3339 or Unix seconds. */
-  since?: string | null
+  /** Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`. */
+  since?: Date | number | string | null
   /** Only so many lines from the end, of each task. */
   tail?: number | null
   /** Puts the time before each line. */
@@ -2162,8 +2162,8 @@ export interface SwarmObject {
   name: string
   /** Its labels. */
   labels: Record<string, string>
-  /** When it was made, in RFC 3339 form. */
-  created: string
+  /** When it was made. */
+  created: Date
   /** Its content. A secret's is never given out. */
   data: Buffer | null
 }
@@ -2198,8 +2198,8 @@ export interface Task {
   image: string
   /** The ID of its container. */
   containerId: string
-  /** When the state began, in RFC 3339 form. */
-  time: string
+  /** When the state began. */
+  time: Date
   /** The labels of its containers. */
   labels: Record<string, string>
 }
@@ -2386,8 +2386,8 @@ export interface Volume {
   driver: string
   /** Where it is on the host. */
   mountpoint: string
-  /** When it was made, RFC 3339. */
-  created: string
+  /** When it was made, where its driver says. */
+  created: Date | null
   /** Its labels. */
   labels: Record<string, string>
   /** Options of its driver. */

@@ -30,6 +30,8 @@ function makeDecoder(type) {
   switch (type.how) {
     case 'duration':
       return (value) => value * 1000
+    case 'time':
+      return (value) => new Date(value)
     case 'bytes':
       return (value, answer) => (typeof value === 'string' ? Buffer.from(value) : answer.piece(value.$bytes))
     case 'handle':

@@ -7,6 +7,8 @@ const NATIVE = Symbol('native')
 
 // A type is 0 (plain: text, number, boolean), 1 (any JSON), the name of a model, or one of these.
 const duration = { how: 'duration' }
+const time = { how: 'time' }
+const when = { how: 'when' }
 // A text that is not shown when its holder is printed.
 const hidden = { how: 'hidden' }
 const bytes = { how: 'bytes' }
@@ -60,4 +62,4 @@ function nativeOf(object) {
   return found
 }
 
-module.exports = { NATIVE, bytes, camel, classes, duration, handle, hidden, list, map, method, modelOf, models, nameOf, nativeOf, oneOf, stream, struct, union }
+module.exports = { NATIVE, bytes, camel, classes, duration, handle, hidden, list, map, method, modelOf, models, nameOf, nativeOf, oneOf, stream, struct, time, union, when }

@@ -30,6 +30,7 @@ pub mod stream;
 #[doc(hidden)]
 pub mod surface;
 pub mod swarm;
+pub mod timestamp;
 pub mod transport;
 pub mod units;
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::escape;
+use crate::{error::escape, timestamp::Timestamp};
 
 /// What an event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -58,8 +58,8 @@ pub enum Status {
 /// One step of progress.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Event {
-    /// When, in RFC 3339 form, UTC.
-    pub time: String,
+    /// When.
+    pub time: Timestamp,
     /// The machine or engine, empty for the local one.
     pub host: String,
     /// What it is about.
@@ -138,7 +138,7 @@ impl EventSink {
     /// Sends an event; the time and, where it is empty, the host are filled in.
     pub fn send(&self, mut event: Event) {
         if let Some(to) = &self.to {
-            event.time = crate::units::now_rfc3339();
+            event.time = Timestamp::now();
             if event.host.is_empty() {
                 event.host = self.host.to_string();
             }

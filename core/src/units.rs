@@ -102,6 +102,8 @@ macro_rules! unit_schema {
     };
 }
 
+pub(crate) use unit_schema;
+
 unit_schema!(Seconds, "number", "duration");
 unit_schema!(Size, "integer", "size");
 unit_schema!(Data, "string", "bytes");
@@ -257,13 +259,6 @@ pub fn human_size(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
-}
-
-/// The present time in RFC 3339 form, UTC, with milliseconds.
-#[must_use]
-pub fn now_rfc3339() -> String {
-    let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    time::OffsetDateTime::now_utc().format(&format).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -30,13 +30,14 @@ class ClusterEvent(_Model):
     """Something that changed in a cluster."""
     __slots__ = ("time", "kind", "node", "service", "task", "state", "text", )
     _fields = ("time", "kind", "node", "service", "task", "state", "text", )
+    _types = {"time": ("time", None)}
 
 
 class ClusterSnapshot(_Model):
     """A cluster at one moment."""
     __slots__ = ("name", "time", "nodes", "services", "tasks", "usage", "text", )
     _fields = ("name", "time", "nodes", "services", "tasks", "usage", "text", )
-    _types = {"nodes": ("list", "NodeSnapshot"), "services": ("list", "ServiceSnapshot"), "tasks": ("list", "Task"), "usage": ("list", "Usage")}
+    _types = {"time": ("time", None), "nodes": ("list", "NodeSnapshot"), "services": ("list", "ServiceSnapshot"), "tasks": ("list", "Task"), "usage": ("list", "Usage")}
 
 
 class CommandOutput(_Model):
@@ -50,6 +51,7 @@ class ContainerDetails(_Model):
     """All that an engine says of a container."""
     __slots__ = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "size_written", "size_total", "raw", )
     _fields = ("id", "name", "status", "exit_code", "error", "oom_killed", "pid", "health", "restart_count", "created", "started_at", "finished_at", "size_written", "size_total", "raw", )
+    _types = {"created": ("time", None), "started_at": ("time", None), "finished_at": ("time", None)}
 
 
 class ContainerSpec(_Model):
@@ -63,6 +65,7 @@ class ContainerStats(_Model):
     """What a container uses at one moment."""
     __slots__ = ("time", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", "pids", "raw", )
     _fields = ("time", "cpu_percent", "cpu_seconds", "memory", "memory_limit", "network_received", "network_sent", "disk_read", "disk_written", "pids", "raw", )
+    _types = {"time": ("time", None)}
 
 
 class Diagnostic(_Model):
@@ -116,6 +119,7 @@ class EngineEvent(_Model):
     """Something that happened on an engine."""
     __slots__ = ("kind", "action", "id", "attributes", "scope", "time", )
     _fields = ("kind", "action", "id", "attributes", "scope", "time", )
+    _types = {"time": ("time", None)}
 
 
 class ErrorData(_Model):
@@ -129,7 +133,7 @@ class Event(_Model):
     """One step of progress."""
     __slots__ = ("time", "host", "resource", "action", "status", "current", "total", "message", "error", )
     _fields = ("time", "host", "resource", "action", "status", "current", "total", "message", "error", )
-    _types = {"resource": "Resource"}
+    _types = {"time": ("time", None), "resource": "Resource"}
 
 
 class ExecState(_Model):
@@ -172,13 +176,14 @@ class HistoryEntry(_Model):
     """One step of how an image was made."""
     __slots__ = ("id", "created_by", "created", "size", "tags", )
     _fields = ("id", "created_by", "created", "size", "tags", )
+    _types = {"created": ("time", None)}
 
 
 class Image(_Model):
     """An image as lists show it."""
     __slots__ = ("id", "tags", "digests", "size", "created", "labels", "shared_size", "manifests", "raw", )
     _fields = ("id", "tags", "digests", "size", "created", "labels", "shared_size", "manifests", "raw", )
-    _types = {"manifests": ("list", "ImageManifest")}
+    _types = {"created": ("time", None), "manifests": ("list", "ImageManifest")}
 
 
 class ImageManifest(_Model):
@@ -398,13 +403,14 @@ class SwarmObject(_Model):
     """A secret or config of a swarm."""
     __slots__ = ("id", "name", "labels", "created", "data", )
     _fields = ("id", "name", "labels", "created", "data", )
-    _types = {"data": ("bytes", None)}
+    _types = {"created": ("time", None), "data": ("bytes", None)}
 
 
 class Task(_Model):
     """A task of a service."""
     __slots__ = ("id", "name", "service_id", "service", "slot", "node_id", "node", "state", "desired_state", "message", "error", "exit_code", "image", "container_id", "time", "labels", )
     _fields = ("id", "name", "service_id", "service", "slot", "node_id", "node", "state", "desired_state", "message", "error", "exit_code", "image", "container_id", "time", "labels", )
+    _types = {"time": ("time", None)}
 
 
 class TlsOptions(_Model):
@@ -441,6 +447,7 @@ class Volume(_Model):
     """A volume."""
     __slots__ = ("name", "driver", "mountpoint", "created", "labels", "options", "raw", )
     _fields = ("name", "driver", "mountpoint", "created", "labels", "options", "raw", )
+    _types = {"created": ("time", None)}
 
 
 # One of a few texts, which the stubs name.

@@ -16,6 +16,7 @@ os.register_at_fork(after_in_child=_native.after_fork)
 
 _json: Any = None
 _models: Any = None
+_moment: Any = None
 
 
 def load_json() -> Any:
@@ -36,6 +37,16 @@ def load_models() -> Any:
 
         _models = module
     return _models
+
+
+def load_moments() -> Any:
+    """What makes a datetime of a text, loaded when it is first needed."""
+    global _moment
+    if _moment is None:
+        from datetime import datetime
+
+        _moment = datetime.fromisoformat
+    return _moment
 
 
 # ---------------------------------------------------------------- arguments
@@ -119,6 +130,8 @@ class Answer:
         if how == "handle":
             cls = getattr(self.classes, what)
             return cls._made(self.handles[value["$handle"]], value["properties"], self) if "$handle" in value else value
+        if how == "time":
+            return (_moment or load_moments())(f"{value[:26]}+00:00")
         if how == "bytes":
             return self.data[value["$bytes"]] if isinstance(value, dict) else value.encode()
         return self.classes.Stream(self.streams[value["$stream"]], what, self.classes)
@@ -286,7 +299,7 @@ def plain(value: Any) -> Any:
 
 def short(value: Any) -> str:
     """A repr that fits on a line."""
-    text = repr(value)
+    text = value.isoformat() if hasattr(value, "isoformat") else repr(value)
     return text if len(text) <= 160 else f"{text[:150]}…{text[-1]}"
 
 

@@ -896,8 +896,8 @@ class Engine(_Closing):
         `invalid_input` for a filter that the engine does not know; the stream ends with `unreachable` when the connection is lost.
 
         Arguments:
-            since: From this time on, past ones too: RFC 3339 or Unix seconds.
-            until: Ends at this time: RFC 3339 or Unix seconds.
+            since: From this moment on, past ones too: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+            until: Ends at this moment, in the same forms.
             filters: The engine's filters, such as `{"type": ["container"], "event": ["die"]}`.
         """
         return _call(__name__, "Engine", "events", self, {}, options, ("stream", "EngineEvent"))
@@ -1169,8 +1169,8 @@ class Container(_Closing):
 
         Arguments:
             follow: Goes on with new output as it comes.
-            since: Only output after this time: RFC 3339 or Unix seconds.
-            until: Only output before this time: RFC 3339 or Unix seconds.
+            since: Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+            until: Only output before this moment, in the same forms.
             tail: Only so many lines from the end.
             timestamps: Puts the time before each line.
             details: Puts before each line what the container's logging options name: labels and variables.
@@ -1913,8 +1913,8 @@ class App(_Closing):
         Arguments:
             services: Only these services; default: all.
             follow: Goes on with new output as it comes.
-            since: Only output after this time: RFC 3339 or Unix seconds.
-            until: Only output before this time: RFC 3339 or Unix seconds.
+            since: Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+            until: Only output before this moment, in the same forms.
             tail: Only so many lines from the end, of each container.
             timestamps: Puts the time before each line.
         """
@@ -2833,7 +2833,7 @@ class Service(_Closing):
 
         Arguments:
             follow: Goes on with new output as it comes.
-            since: Only output after this time: RFC 3339 or Unix seconds.
+            since: Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
             tail: Only so many lines from the end, of each task.
             timestamps: Puts the time before each line.
         """
@@ -2973,7 +2973,7 @@ class Stack(_Closing):
 
         Arguments:
             follow: Goes on with new output as it comes.
-            since: Only output after this time: RFC 3339 or Unix seconds.
+            since: Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
             tail: Only so many lines from the end, of each task.
             timestamps: Puts the time before each line.
         """

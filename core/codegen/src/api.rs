@@ -122,6 +122,10 @@ pub(crate) enum Type {
     Token,
     /// A length of time: seconds on the wire; an argument may be a text such as `1m30s`.
     Duration,
+    /// A moment in a result.
+    Time,
+    /// A moment in an option.
+    When,
     /// A number of bytes; an argument may be a text such as `512m`.
     Size,
     /// Raw bytes: an attachment.
@@ -483,6 +487,8 @@ fn kind_of(schema: &Value) -> Result<Type, String> {
     if let Some(mark) = schema.get("x-dockerkit").and_then(Value::as_str) {
         let inner = match mark {
             "duration" => Type::Duration,
+            "time" => Type::Time,
+            "when" => Type::When,
             "size" => Type::Size,
             "bytes" => Type::Bytes,
             "token" => Type::Token,

@@ -96,6 +96,8 @@ impl Node<'_> {
             Type::Any => "1".to_owned(),
             Type::Nothing | Type::Bool | Type::Int | Type::Float | Type::Text | Type::Size | Type::Literal(_) => "0".to_owned(),
             Type::Duration => "duration".to_owned(),
+            Type::Time => "time".to_owned(),
+            Type::When => "when".to_owned(),
             Type::Token => "hidden".to_owned(),
             Type::Bytes => "bytes".to_owned(),
             Type::Handle(class) => format!("handle({})", quoted(class)),
@@ -153,7 +155,7 @@ impl Node<'_> {
 
     fn classes(&self) -> String {
         let mut out = format!(
-            "{HEAD}'use strict'\n\nconst {{ DockerkitError, define, errors }} = require('./errors.js')\nconst {{ maker }} = require('./arguments.js')\nconst {{ call }} = require('./calls.js')\nconst {{ Group, Handle, MAKE, propertyOf }} = require('./objects.js')\nconst {{ Stream, streaming }} = require('./streams.js')\nconst {{ bytes, classes, duration, handle, hidden, list, map, method, models, oneOf, stream, struct, union }} = require('./types.js')\n\n"
+            "{HEAD}'use strict'\n\nconst {{ DockerkitError, define, errors }} = require('./errors.js')\nconst {{ maker }} = require('./arguments.js')\nconst {{ call }} = require('./calls.js')\nconst {{ Group, Handle, MAKE, propertyOf }} = require('./objects.js')\nconst {{ Stream, streaming }} = require('./streams.js')\nconst {{ bytes, classes, duration, handle, hidden, list, map, method, models, oneOf, stream, struct, time, union, when }} = require('./types.js')\n\n"
         );
         let kinds: Vec<String> = self.api.errors.iter().map(|e| quoted(&e.name)).collect();
         let _ = write!(out, "define([{}])\n\nObject.assign(models, {{\n", kinds.join(", "));
@@ -400,7 +402,7 @@ impl Node<'_> {
     /// Whether an object in the place of this argument can only be the options.
     fn is_simple(&self, kind: &Type) -> bool {
         match kind {
-            Type::Bool | Type::Int | Type::Float | Type::Text | Type::Token | Type::Size | Type::Duration | Type::Bytes | Type::Literal(_) => true,
+            Type::Bool | Type::Int | Type::Float | Type::Text | Type::Token | Type::Size | Type::Duration | Type::When | Type::Bytes | Type::Literal(_) => true,
             Type::Optional(of) | Type::List(of) => self.is_simple(of),
             Type::OneOf(all) => all.iter().all(|k| self.is_simple(k)),
             Type::Model(name) => match self.api.models.get(name).map(|m| &m.form) {
@@ -460,7 +462,8 @@ impl Node<'_> {
             Type::Any => return "any".to_owned(),
             Type::Bool => "boolean".to_owned(),
             Type::Int | Type::Size | Type::Float | Type::Duration => "number".to_owned(),
-            Type::Text | Type::Token => "string".to_owned(),
+            Type::Text | Type::Token | Type::When => "string".to_owned(),
+            Type::Time => "Date".to_owned(),
             Type::Bytes => "Buffer".to_owned(),
             Type::Handle(class) => class.clone(),
             Type::Stream(of) => format!("Stream<{}>", self.output(of, true)),
@@ -487,6 +490,7 @@ impl Node<'_> {
         match kind {
             Type::Any | Type::Nothing => "unknown".to_owned(),
             Type::Size => "number | string".to_owned(),
+            Type::When => "Date | number | string".to_owned(),
             Type::Bytes => "Uint8Array | ArrayBuffer | string".to_owned(),
             Type::Model(name) => match self.api.models.get(name).map(|m| &m.form) {
                 Some(Form::Alias { of }) => self.input(of),

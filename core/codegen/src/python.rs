@@ -120,6 +120,7 @@ impl Python<'_> {
             },
             Type::Handle(class) => Some(format!("(\"handle\", \"{class}\")")),
             Type::Bytes => Some("(\"bytes\", None)".to_owned()),
+            Type::Time => Some("(\"time\", None)".to_owned()),
             Type::Stream(of) => Some(format!("(\"stream\", {})", self.spec(of).unwrap_or_else(|| "None".to_owned()))),
             Type::List(of) => within("list", of),
             Type::Map(of) => within("map", of),
@@ -280,7 +281,7 @@ impl Python<'_> {
         let iterator = if flavour == Flavour::Aio { "AsyncIterator" } else { "Iterator" };
         let names = self.api.classes.iter().map(|c| format!("\"{}\"", c.name)).collect::<Vec<_>>().join(", ");
         format!(
-            "{HEAD}import builtins\nfrom collections.abc import {iterator}, Callable, Iterable, Mapping\nfrom datetime import timedelta\nfrom os import PathLike\nfrom typing import Any, Generic, Literal, TypeVar, final\nfrom typing_extensions import Self\n\nfrom ._models import *\n\n__all__ = [{names}, \"Stream\"]\n\n_T = TypeVar(\"_T\")\n\nclass {stream}:\n    \"\"\"Results as they come. Closing it ends the work behind it.\"\"\"\n{iterate}{body}"
+            "{HEAD}import builtins\nfrom collections.abc import {iterator}, Callable, Iterable, Mapping\nfrom datetime import datetime, timedelta\nfrom os import PathLike\nfrom typing import Any, Generic, Literal, TypeVar, final\nfrom typing_extensions import Self\n\nfrom ._models import *\n\n__all__ = [{names}, \"Stream\"]\n\n_T = TypeVar(\"_T\")\n\nclass {stream}:\n    \"\"\"Results as they come. Closing it ends the work behind it.\"\"\"\n{iterate}{body}"
         )
     }
 
@@ -359,7 +360,8 @@ impl Python<'_> {
             Type::Bool => "bool".to_owned(),
             Type::Int | Type::Size => "int".to_owned(),
             Type::Float | Type::Duration => "float".to_owned(),
-            Type::Text | Type::Token => "str".to_owned(),
+            Type::Text | Type::Token | Type::When => "str".to_owned(),
+            Type::Time => "datetime".to_owned(),
             Type::Bytes => "bytes".to_owned(),
             Type::Handle(class) => class.clone(),
             Type::Stream(of) => format!("Stream[{}]", self.output(of, true)),
@@ -387,6 +389,7 @@ impl Python<'_> {
             Type::Any | Type::Nothing => "object".to_owned(),
             Type::Size => "int | str".to_owned(),
             Type::Duration => "float | timedelta | str".to_owned(),
+            Type::When => "datetime | float | str".to_owned(),
             Type::Bytes => "bytes | bytearray | memoryview | str".to_owned(),
             Type::Model(name) => match self.api.models.get(name).map(|m| &m.form) {
                 Some(Form::Alias { of }) => self.input(of),
@@ -504,7 +507,7 @@ impl Python<'_> {
         let streams = if body.contains("Stream[") { "from ._sync import Stream\n" } else { "" };
         let names = self.model_names().iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
         format!(
-            "{HEAD}from collections.abc import Iterable, Mapping\nfrom datetime import timedelta\nfrom os import PathLike\nfrom typing import Any, Literal, final\n\n{classes}{streams}\n__all__ = [{names}]\n{body}"
+            "{HEAD}from collections.abc import Iterable, Mapping\nfrom datetime import datetime, timedelta\nfrom os import PathLike\nfrom typing import Any, Literal, final\n\n{classes}{streams}\n__all__ = [{names}]\n{body}"
         )
     }
 

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     progress::Resource,
     stream::Streaming,
+    timestamp::When,
     units::{Data, Seconds},
 };
 
@@ -69,10 +70,10 @@ options! {
         pub services: Vec<String>,
         /// Goes on with new output as it comes.
         pub follow: bool,
-        /// Only output after this time: RFC 3339 or Unix seconds.
-        pub since: Option<String>,
-        /// Only output before this time: RFC 3339 or Unix seconds.
-        pub until: Option<String>,
+        /// Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+        pub since: Option<When>,
+        /// Only output before this moment, in the same forms.
+        pub until: Option<When>,
         /// Only so many lines from the end, of each container.
         pub tail: Option<u64>,
         /// Puts the time before each line.

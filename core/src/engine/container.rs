@@ -18,6 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     stream::Streaming,
     surface::{Handle, handle},
+    timestamp::Timestamp,
     units::{Seconds, Size},
 };
 
@@ -89,12 +90,12 @@ pub struct ContainerDetails {
     pub health: Option<String>,
     /// How often it was restarted.
     pub restart_count: u64,
-    /// When it was made, RFC 3339.
-    pub created: String,
-    /// When it was last started, RFC 3339.
-    pub started_at: String,
-    /// When it last ended, RFC 3339.
-    pub finished_at: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last started, where it was.
+    pub started_at: Option<Timestamp>,
+    /// When it last ended, where it has.
+    pub finished_at: Option<Timestamp>,
     /// Bytes that it wrote over its image, where they were asked for.
     pub size_written: Option<u64>,
     /// Bytes of its whole file system, its image with it, where they were asked for.
@@ -362,9 +363,9 @@ impl Container {
             pid: number(&state, "Pid").unsigned_abs(),
             health: seen.health,
             restart_count: number(&raw, "RestartCount").unsigned_abs(),
-            created: text(&raw, "Created"),
-            started_at: text(&state, "StartedAt"),
-            finished_at: text(&state, "FinishedAt"),
+            created: Timestamp::read(&text(&raw, "Created")).unwrap_or_default(),
+            started_at: Timestamp::read(&text(&state, "StartedAt")),
+            finished_at: Timestamp::read(&text(&state, "FinishedAt")),
             size_written: seen.size_written,
             size_total: seen.size_total,
             raw,

@@ -6,11 +6,12 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Engine, Req, client::ByteStream, container::string_map, containers::Filters, logs::unix_time, system::text};
+use super::{Engine, Req, client::ByteStream, container::string_map, containers::Filters, system::text};
 use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
     stream::Streaming,
+    timestamp::{Timestamp, When},
 };
 
 /// Something that happened on an engine.
@@ -26,17 +27,17 @@ pub struct EngineEvent {
     pub attributes: BTreeMap<String, String>,
     /// `local` or `swarm`.
     pub scope: String,
-    /// Nanoseconds since 1970 as seconds, with a fraction.
-    pub time: f64,
+    /// When it happened.
+    pub time: Timestamp,
 }
 
 options! {
     /// Options of [`Engine::events`].
     pub struct EventOptions {
-        /// From this time on, past ones too: RFC 3339 or Unix seconds.
-        pub since: Option<String>,
-        /// Ends at this time: RFC 3339 or Unix seconds.
-        pub until: Option<String>,
+        /// From this moment on, past ones too: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+        pub since: Option<When>,
+        /// Ends at this moment, in the same forms.
+        pub until: Option<When>,
         /// The engine's filters, such as `{"type": ["container"], "event": ["die"]}`.
         pub filters: Filters,
     }
@@ -50,7 +51,7 @@ impl EngineEvent {
             id: raw.pointer("/Actor/ID").and_then(Value::as_str).unwrap_or_default().to_owned(),
             attributes: string_map(raw.pointer("/Actor/Attributes")),
             scope: text(raw, "scope"),
-            time: raw.get("timeNano").and_then(Value::as_f64).unwrap_or_default() / 1e9,
+            time: Timestamp::from_unix_nanos(raw.get("timeNano").and_then(Value::as_i64).unwrap_or_default().into()),
         }
     }
 }
@@ -66,11 +67,7 @@ impl Engine {
     }
 
     pub(crate) async fn events_now(&self, o: EventOptions) -> Result<Streaming<EngineEvent>> {
-        let req = Req::get(&["events"])
-            .maybe("since", o.since.as_deref().map(unix_time))
-            .maybe("until", o.until.as_deref().map(unix_time))
-            .filters(&o.filters)
-            .patient();
+        let req = Req::get(&["events"]).moment("since", o.since.as_ref()).moment("until", o.until.as_ref()).filters(&o.filters).patient();
         let bytes = self.client.bytes(req).await?;
         Ok(Streaming::new(json_stream(bytes).map(|v| v.map(|v| EngineEvent::read(&v)))))
     }

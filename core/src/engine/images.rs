@@ -21,6 +21,7 @@ use crate::{
     progress::Resource,
     secret::Secret,
     stream::Streaming,
+    timestamp::Timestamp,
     units::{Data, Size},
 };
 
@@ -39,8 +40,8 @@ pub struct Image {
     pub digests: Vec<String>,
     /// Its size in bytes.
     pub size: u64,
-    /// When it was made: RFC 3339 where it was inspected, Unix seconds as text in lists.
-    pub created: String,
+    /// When it was made, where it says.
+    pub created: Option<Timestamp>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Bytes that it shares with other images; only in a list that asks for them.
@@ -58,8 +59,8 @@ pub struct HistoryEntry {
     pub id: String,
     /// The instruction.
     pub created_by: String,
-    /// Unix seconds.
-    pub created: i64,
+    /// When the step was made.
+    pub created: Timestamp,
     /// The size that it added, in bytes.
     pub size: u64,
     /// The names of the image after the step.
@@ -286,10 +287,10 @@ impl Image {
             let list = raw.get(n).and_then(Value::as_array);
             list.map(|l| l.iter().filter_map(Value::as_str).filter(|t| !t.starts_with("<none>")).map(str::to_owned).collect()).unwrap_or_default()
         };
+        // Lists have seconds, an inspection a text.
         let created = match raw.get("Created") {
-            Some(Value::String(s)) => s.clone(),
-            Some(other) => other.to_string(),
-            None => String::new(),
+            Some(Value::String(text)) => Timestamp::read(text),
+            other => other.and_then(Value::as_i64).map(Timestamp::from_unix_seconds),
         };
         let labels = raw.get("Labels").or_else(|| raw.pointer("/Config/Labels"));
         Self {
@@ -590,7 +591,7 @@ impl Images {
                 .map(|r| HistoryEntry {
                     id: text(r, "Id"),
                     created_by: text(r, "CreatedBy"),
-                    created: r.get("Created").and_then(Value::as_i64).unwrap_or_default(),
+                    created: Timestamp::from_unix_seconds(r.get("Created").and_then(Value::as_i64).unwrap_or_default()),
                     size: r.get("Size").and_then(Value::as_u64).unwrap_or_default(),
                     tags: r.get("Tags").and_then(Value::as_array).map(|l| l.iter().filter_map(|t| t.as_str().map(str::to_owned)).collect()).unwrap_or_default(),
                 })

@@ -8,6 +8,7 @@ use super::{Req, client::ByteStream};
 use crate::{
     call::options,
     error::{Error, ErrorKind, Result},
+    timestamp::When,
     units::Data,
 };
 
@@ -36,10 +37,10 @@ options! {
     pub struct LogOptions {
         /// Goes on with new output as it comes.
         pub follow: bool,
-        /// Only output after this time: RFC 3339 or Unix seconds.
-        pub since: Option<String>,
-        /// Only output before this time: RFC 3339 or Unix seconds.
-        pub until: Option<String>,
+        /// Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+        pub since: Option<When>,
+        /// Only output before this moment, in the same forms.
+        pub until: Option<When>,
         /// Only so many lines from the end.
         pub tail: Option<u64>,
         /// Puts the time before each line.
@@ -60,18 +61,10 @@ impl LogOptions {
             .flag("follow", self.follow)
             .flag("timestamps", self.timestamps)
             .flag("details", self.details)
-            .maybe("since", self.since.as_deref().map(unix_time))
-            .maybe("until", self.until.as_deref().map(unix_time))
+            .moment("since", self.since.as_ref())
+            .moment("until", self.until.as_ref())
             .maybe("tail", self.tail.map(|t| t.to_string()))
             .patient()
-    }
-}
-
-/// The engine wants Unix seconds; an RFC 3339 time is turned into them, anything else is left to the engine.
-pub(crate) fn unix_time(text: &str) -> String {
-    match time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339) {
-        Ok(t) => format!("{}.{:09}", t.unix_timestamp(), t.nanosecond()),
-        Err(_) => text.to_owned(),
     }
 }
 

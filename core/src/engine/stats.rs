@@ -11,13 +11,14 @@ use crate::{
     call::{Call, options},
     error::{Error, Result},
     stream::Streaming,
+    timestamp::Timestamp,
 };
 
 /// What a container uses at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ContainerStats {
-    /// When it was measured, RFC 3339.
-    pub time: String,
+    /// When it was measured.
+    pub time: Timestamp,
     /// CPU use since the measurement before, in percent of one CPU; 0 in the first of a stream.
     pub cpu_percent: f64,
     /// CPU time since the container started, in seconds.
@@ -67,15 +68,14 @@ impl ContainerStats {
         let sum = |name: &str| networks.into_iter().flat_map(|n| n.values()).map(|n| n.get(name).and_then(Value::as_u64).unwrap_or_default()).sum();
         let disks = raw.pointer("/blkio_stats/io_service_bytes_recursive").and_then(Value::as_array);
         let disk = |op: &str| disks.into_iter().flatten().filter(|d| text(d, "op").eq_ignore_ascii_case(op)).map(|d| number(d, "/value")).sum();
-        let time = |name: &str| time::OffsetDateTime::parse(&text(&raw, name), &time::format_description::well_known::Rfc3339).ok();
+        let time = |name: &str| Timestamp::read(&text(&raw, name));
         let used = number(&raw, "/cpu_stats/cpu_usage/total_usage");
-        // The first of a stream has no reading before it: the engine writes the year 1 then.
-        let before = time("preread").filter(|t| t.year() > 1);
-        let elapsed = before.zip(time("read")).and_then(|(a, b)| Duration::try_from(b - a).ok());
+        // The first of a stream has no reading before it.
+        let elapsed = time("preread").zip(time("read")).map(|(before, now)| (now.unix_nanos() - before.unix_nanos()).max(0));
         Self {
-            time: text(&raw, "read"),
+            time: time("read").unwrap_or_default(),
             cpu_percent: elapsed
-                .map_or(0.0, |e| used.saturating_sub(number(&raw, "/precpu_stats/cpu_usage/total_usage")) as f64 / (e.as_nanos().max(1) as f64) * 100.0),
+                .map_or(0.0, |e| used.saturating_sub(number(&raw, "/precpu_stats/cpu_usage/total_usage")) as f64 / (e.max(1) as f64) * 100.0),
             cpu_seconds: used as f64 / 1e9,
             memory: number(&raw, "/memory_stats/usage").saturating_sub(cache),
             memory_limit: number(&raw, "/memory_stats/limit"),

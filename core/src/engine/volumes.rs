@@ -15,6 +15,7 @@ use super::{
 use crate::{
     call::{Call, NoOptions, options},
     error::{Error, ErrorKind},
+    timestamp::Timestamp,
 };
 
 /// The volumes of an [`Engine`].
@@ -30,8 +31,8 @@ pub struct Volume {
     pub driver: String,
     /// Where it is on the host.
     pub mountpoint: String,
-    /// When it was made, RFC 3339.
-    pub created: String,
+    /// When it was made, where its driver says.
+    pub created: Option<Timestamp>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Options of its driver.
@@ -74,7 +75,7 @@ impl Volume {
             name: text(&raw, "Name"),
             driver: text(&raw, "Driver"),
             mountpoint: text(&raw, "Mountpoint"),
-            created: text(&raw, "CreatedAt"),
+            created: Timestamp::read(&text(&raw, "CreatedAt")),
             labels: string_map(raw.get("Labels")),
             options: string_map(raw.get("Options")),
             raw,

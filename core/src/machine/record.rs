@@ -69,7 +69,7 @@ impl Record {
                 "ClientCertPath": format!("{certs}/cert.pem"), "ServerCertSANs": [], "StorePath": folder,
             },
         });
-        let created = crate::units::now_rfc3339();
+        let created = crate::timestamp::Timestamp::now().to_string();
         let mut record = Self {
             config_version: 3,
             driver: json!({"IPAddress": "", "MachineName": name, "SSHUser": "", "SSHPort": 0, "SSHKeyPath": "", "StorePath": store.path.display().to_string(),

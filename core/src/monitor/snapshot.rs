@@ -12,6 +12,7 @@ use crate::{
     engine::Filters,
     error::Result,
     swarm::{ListTasks, Swarm, Task},
+    timestamp::Timestamp,
     units::human_size,
 };
 
@@ -62,8 +63,8 @@ pub struct ServiceSnapshot {
 pub struct ClusterSnapshot {
     /// The cluster's name.
     pub name: String,
-    /// When, in RFC 3339 form, UTC.
-    pub time: String,
+    /// When.
+    pub time: Timestamp,
     /// Its nodes, by name.
     pub nodes: Vec<NodeSnapshot>,
     /// Its services, by name.
@@ -132,7 +133,7 @@ pub(crate) async fn snapshot(name: &str, swarm: &Swarm, members: &[Member]) -> R
         .collect();
     let text = table(&nodes);
     let usage = usages.into_values().flatten().flatten().collect();
-    Ok(ClusterSnapshot { name: name.to_owned(), time: crate::units::now_rfc3339(), nodes, services, tasks, usage, text })
+    Ok(ClusterSnapshot { name: name.to_owned(), time: Timestamp::now(), nodes, services, tasks, usage, text })
 }
 
 fn table(nodes: &[NodeSnapshot]) -> String {

@@ -16,6 +16,7 @@ use crate::{
     error::Result,
     stream::Streaming,
     swarm::{ListTasks, NodeProperties, Swarm, Task},
+    timestamp::Timestamp,
     units::Seconds,
 };
 
@@ -30,8 +31,8 @@ options! {
 /// Something that changed in a cluster.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ClusterEvent {
-    /// When it was seen, in RFC 3339 form, UTC.
-    pub time: String,
+    /// When it was seen.
+    pub time: Timestamp,
     /// `node_down`, `node_ready`, `node_added`, `node_removed`, `node_changed`, `leader_changed`, `task_changed`,
     /// `managers_lost` or `managers_back`.
     pub kind: String,
@@ -89,7 +90,7 @@ pub(crate) async fn watch(swarm: Swarm, o: WatchOptions) -> Result<Streaming<Clu
 }
 
 fn event(kind: &str, fill: impl FnOnce(&mut ClusterEvent)) -> ClusterEvent {
-    let mut event = ClusterEvent { time: crate::units::now_rfc3339(), kind: kind.to_owned(), ..ClusterEvent::default() };
+    let mut event = ClusterEvent { time: Timestamp::now(), kind: kind.to_owned(), ..ClusterEvent::default() };
     fill(&mut event);
     event
 }

@@ -11,6 +11,7 @@ use crate::{
     call::{Call, NoOptions, options},
     engine::{Filters, Req, string_map, text},
     error::{Error, ErrorKind, Result},
+    timestamp::Timestamp,
     units::Data,
 };
 
@@ -31,8 +32,8 @@ pub struct SwarmObject {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// When it was made, in RFC 3339 form.
-    pub created: String,
+    /// When it was made.
+    pub created: Timestamp,
     /// Its content. A secret's is never given out.
     pub data: Option<Data>,
 }
@@ -65,7 +66,7 @@ pub(crate) fn read(raw: &Value) -> SwarmObject {
         id: text(raw, "ID"),
         name: raw.pointer("/Spec/Name").and_then(Value::as_str).unwrap_or_default().to_owned(),
         labels: string_map(raw.pointer("/Spec/Labels")),
-        created: text(raw, "CreatedAt"),
+        created: Timestamp::read(&text(raw, "CreatedAt")).unwrap_or_default(),
         data: data.map(|d| Data(d.into())),
     }
 }

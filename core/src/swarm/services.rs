@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     stream::Streaming,
     surface::{Handle, handle},
+    timestamp::When,
     units::Data,
 };
 
@@ -62,8 +63,8 @@ options! {
     pub struct ServiceLogOptions {
         /// Goes on with new output as it comes.
         pub follow: bool,
-        /// Only output after this time: RFC 3339 or Unix seconds.
-        pub since: Option<String>,
+        /// Only output after this moment: RFC 3339, Unix seconds, or how long ago, such as `10m`.
+        pub since: Option<When>,
         /// Only so many lines from the end, of each task.
         pub tail: Option<u64>,
         /// Puts the time before each line.

@@ -10,6 +10,7 @@ use crate::{
     call::{Call, options},
     engine::{Filters, Req, string_map, text},
     error::Result,
+    timestamp::Timestamp,
 };
 
 /// A task of a service.
@@ -43,8 +44,8 @@ pub struct Task {
     pub image: String,
     /// The ID of its container.
     pub container_id: String,
-    /// When the state began, in RFC 3339 form.
-    pub time: String,
+    /// When the state began.
+    pub time: Timestamp,
     /// The labels of its containers.
     pub labels: BTreeMap<String, String>,
 }
@@ -80,7 +81,7 @@ impl Task {
             exit_code: ended.then(|| raw.pointer("/Status/ContainerStatus/ExitCode").and_then(Value::as_i64)).flatten(),
             image: at("/Spec/ContainerSpec/Image"),
             container_id: at("/Status/ContainerStatus/ContainerID"),
-            time: at("/Status/Timestamp"),
+            time: Timestamp::read(&at("/Status/Timestamp")).unwrap_or_default(),
             labels: string_map(raw.pointer("/Spec/ContainerSpec/Labels")),
             service_id,
             node_id,

@@ -14,7 +14,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use tokio::io::AsyncRead;
 
-use crate::error::Error;
+use crate::{error::Error, timestamp::When};
 
 /// The body of a request; bollard's own type, so that one pool serves both.
 pub(crate) type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = std::io::Result<Frame<Bytes>>> + Send>>>>;
@@ -91,6 +91,18 @@ impl Req {
         match value {
             Some(v) => self.query(name, v),
             None => self,
+        }
+    }
+
+    /// Adds a moment where there is one.
+    pub(crate) fn moment(mut self, name: &str, value: Option<&When>) -> Self {
+        match value.map(When::to_query) {
+            None => self,
+            Some(Ok(text)) => self.query(name, text),
+            Some(Err(e)) => {
+                self.bad.get_or_insert(e.with("option", name));
+                self
+            }
         }
     }
 
