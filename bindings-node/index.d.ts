@@ -586,6 +586,14 @@ export interface ContainerSpec {
   cpuQuota?: number | null
   /** Relative weight for disks, 10 to 1000. */
   blkioWeight?: number | null
+  /** How many bytes a second it may read from each of these devices, such as `/dev/sda`. */
+  deviceReadBps?: Record<string, number | string> | ReadonlyMap<string, number | string> | null
+  /** How many bytes a second it may write to each of these devices. */
+  deviceWriteBps?: Record<string, number | string> | ReadonlyMap<string, number | string> | null
+  /** How often a second it may read from each of these devices. */
+  deviceReadIops?: Record<string, number> | ReadonlyMap<string, number> | null
+  /** How often a second it may write to each of these devices. */
+  deviceWriteIops?: Record<string, number> | ReadonlyMap<string, number> | null
   /** How readily its memory is swapped out, 0 to 100. */
   memorySwappiness?: number | null
   /** Lets it wait for memory where the kernel would end it. */
@@ -1033,6 +1041,8 @@ export interface ExecOptions {
   env?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Gives the command a terminal. */
   tty?: boolean | null
+  /** The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`. */
+  detachKeys?: string | null
   /** Gives the command all privileges. */
   privileged?: boolean | null
   /** What is written to its standard input first. */
@@ -1548,9 +1558,9 @@ export interface MachinesInit {
 
 /** Something mounted into a container. */
 export interface Mount {
-  /** `volume` (default), `bind` or `tmpfs`. */
+  /** `volume` (default), `bind`, `tmpfs` or, from API 1.48 on, `image`. */
   kind?: string | null
-  /** Volume name or path on the host. */
+  /** Volume name, path on the host or name of an image. */
   source?: string | null
   /** Path in the container. */
   target?: string | null
@@ -1558,10 +1568,24 @@ export interface Mount {
   readOnly?: boolean | null
   /** Propagation of a bind, such as `rslave`. */
   propagation?: string | null
+  /** Leaves what is mounted under the source of a bind out. */
+  nonRecursive?: boolean | null
+  /** Makes the source of a bind where it is not there. */
+  createSource?: boolean | null
   /** Does not copy the image's files into a new volume. */
   noCopy?: boolean | null
+  /** A part of the volume or image, as a path in it. Needs API 1.45, for an image 1.48. */
+  subpath?: string | null
+  /** The driver of a new volume; default: `local`. */
+  driver?: string | null
+  /** Options of that driver. */
+  driverOptions?: Record<string, string> | ReadonlyMap<string, string> | null
+  /** Labels of a new volume. */
+  labels?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Size limit of a tmpfs. */
   size?: number | string | null
+  /** Permissions of a tmpfs, as `chmod` takes them: 493 is `rwxr-xr-x`. */
+  mode?: number | null
 }
 /** Something mounted into a container. */
 export const Mount: {

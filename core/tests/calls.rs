@@ -6,6 +6,7 @@ mod lab;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -135,6 +136,11 @@ async fn commands_run_without_being_waited_for(engine: Engine, image: String, na
     assert!(began.elapsed() < Duration::from_millis(900));
     let state = container.exec_state(&*id).await.unwrap();
     assert!(state.running && state.pid > 0 && state.exit_code.is_none() && state.id == id, "{state:?}");
+    let keys = container.exec_session(["tail", "-f", "/dev/null"]).tty(true).detach_keys("ctrl-x,q").await.unwrap();
+    keys.write("\x18q").await.unwrap();
+    // The session ends, and what it was with goes on; the oldest engines end that too.
+    while tokio::time::timeout(Duration::from_secs(10), keys.read().into_future()).await.unwrap().unwrap_or_default().is_some() {}
+    assert!(container.exec(["pidof", "tail"]).await.unwrap().exit_code == 0 || !speaks(&engine, 42));
     let mut state = state;
     for _ in 0..100 {
         state = container.exec_state(&*id).await.unwrap();
@@ -218,6 +224,12 @@ async fn images_are_chosen_by_platform_where_the_engine_can(engine: Engine, imag
     since(&engine, 48, images.prune_build_cache().min_free(1u64).await);
 }
 
+/// All that a container wrote.
+async fn said(container: &dockerkit::engine::Container) -> String {
+    let parts: Vec<_> = futures_util::StreamExt::collect(container.logs().await.unwrap()).await;
+    parts.into_iter().map(|p| p.unwrap().data.text().into_owned()).collect()
+}
+
 async fn settings_of_containers_reach_the_engine(engine: Engine, image: String, name: String) {
     let made = engine
         .containers()
@@ -253,6 +265,42 @@ async fn settings_of_containers_reach_the_engine(engine: Engine, image: String, 
         assert_eq!(made.inspect().await.unwrap().raw["HostConfig"]["Annotations"]["org.example"], "x");
         made.remove().await.unwrap();
     }
+    // Mounts of each kind.
+    let of = |kind: &str, target: &str| dockerkit::engine::Mount::default().kind(kind).target(target);
+    let folder = tempfile::tempdir().unwrap();
+    let mounts = vec![
+        of("volume", "/v").source(format!("{name}-v")).driver("local").labels([("made", "here")]),
+        of("bind", "/b").source(folder.path().join("new").display().to_string()).create_source(true).non_recursive(true),
+        of("tmpfs", "/t").size(1u64 << 20).mode(0o700u32),
+    ];
+    let device = std::fs::read_dir("/sys/block").unwrap().next().map(|d| format!("/dev/{}", d.unwrap().file_name().display()));
+    let made = engine.containers().create(&*image, ["sh", "-c", "echo kept >/v/x; stat -c %a /t; ls -d /b"]).name(&*name).mounts(mounts);
+    let limits: BTreeMap<String, u64> = device.iter().filter(|d| Path::new(d).exists()).map(|d| (d.clone(), 1000)).collect();
+    let made = made.device_read_iops(limits.clone());
+    // Older engines do not know how to make the source.
+    std::fs::create_dir(folder.path().join("new")).unwrap();
+    let made = made.await.unwrap();
+    let raw = made.inspect().await.unwrap().raw;
+    assert_eq!(raw["HostConfig"]["BlkioDeviceReadIOps"].as_array().map_or(0, Vec::len), limits.len());
+    made.start().await.unwrap();
+    made.wait().await.unwrap();
+    assert_eq!(said(&made).await, "700\n/b\n");
+    assert_eq!(engine.volumes().get(format!("{name}-v")).await.unwrap().labels["made"], "here");
+    made.remove().await.unwrap();
+    let part = of("volume", "/p").source(format!("{name}-v")).subpath("x");
+    let with = engine.containers().create(&*image, ["cat", "/p"]).name(&*name).mounts(vec![part]).await;
+    if let Some(made) = since(&engine, 45, with) {
+        made.start().await.unwrap();
+        made.wait().await.unwrap();
+        assert_eq!(said(&made).await, "kept\n");
+        made.remove().await.unwrap();
+    }
+    engine.volumes().remove(format!("{name}-v")).await.unwrap();
+    if !speaks(&engine, 48) {
+        let e = engine.containers().create(&*image, "true").mounts(vec![of("image", "/i").source(&*image)]).await.unwrap_err();
+        assert_eq!(e.context()["needs_api"], "1.48");
+    }
+    assert_eq!(engine.containers().create(&*image, "true").mounts(vec![of("disk", "/i")]).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     // Graphics processors that are not there are the engine's error, and words that name none are ours.
     assert_eq!(engine.containers().create(&*image, "true").gpus("some").await.unwrap_err().kind(), ErrorKind::InvalidInput);
     let made = engine.containers().create(&*image, "true").name(&*name).gpus("all").await.unwrap();

@@ -107,6 +107,10 @@ class EngineContainers:
         cpu_period: int | None = None,
         cpu_quota: int | None = None,
         blkio_weight: int | None = None,
+        device_read_bps: Mapping[str, int | str] | None = None,
+        device_write_bps: Mapping[str, int | str] | None = None,
+        device_read_iops: Mapping[str, int] | None = None,
+        device_write_iops: Mapping[str, int] | None = None,
         memory_swappiness: int | None = None,
         oom_kill_disable: bool = False,
         oom_score_adj: int | None = None,
@@ -193,6 +197,10 @@ class EngineContainers:
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -273,6 +281,10 @@ class EngineContainers:
         cpu_period: int | None = None,
         cpu_quota: int | None = None,
         blkio_weight: int | None = None,
+        device_read_bps: Mapping[str, int | str] | None = None,
+        device_write_bps: Mapping[str, int | str] | None = None,
+        device_read_iops: Mapping[str, int] | None = None,
+        device_write_iops: Mapping[str, int] | None = None,
         memory_swappiness: int | None = None,
         oom_kill_disable: bool = False,
         oom_score_adj: int | None = None,
@@ -356,6 +368,10 @@ class EngineContainers:
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -1771,6 +1787,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1789,6 +1806,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1800,6 +1818,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1815,6 +1834,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1826,6 +1846,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1842,6 +1863,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2705,6 +2727,7 @@ class App:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2720,6 +2743,7 @@ class App:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2912,6 +2936,7 @@ class Machine:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2927,6 +2952,7 @@ class Machine:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """

@@ -187,7 +187,7 @@ class ContainerDetails(_Model):
 @final
 class ContainerSpec(_Model):
     """How a container is to be made. Everything has the engine's default."""
-    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, ipv6: str | None = None, link_local_ips: Iterable[str] | None = None, mac_address: str | None = None, links: Iterable[str] | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, cpuset_mems: str | None = None, cpu_period: int | None = None, cpu_quota: int | None = None, blkio_weight: int | None = None, memory_swappiness: int | None = None, oom_kill_disable: bool | None = None, oom_score_adj: int | None = None, cgroup_parent: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, gpus: str | None = None, device_cgroup_rules: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, uts_mode: str | None = None, storage_opt: Mapping[str, str] | None = None, volume_driver: str | None = None, annotations: Mapping[str, str] | None = None, network_disabled: bool | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
+    def __init__(self, *, name: str | None = None, pull: bool | None = None, platform: str | None = None, env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, entrypoint: Iterable[str] | None = None, workdir: str | None = None, user: str | None = None, group_add: Iterable[str] | None = None, hostname: str | None = None, domainname: str | None = None, tty: bool | None = None, stdin_open: bool | None = None, volumes: Iterable[str] | None = None, mounts: Iterable[Mount | Mapping[str, Any]] | None = None, tmpfs: Mapping[str, str] | None = None, volumes_from: Iterable[str] | None = None, ports: Iterable[str] | None = None, publish_all: bool | None = None, network: str | None = None, aliases: Iterable[str] | None = None, ip: str | None = None, ipv6: str | None = None, link_local_ips: Iterable[str] | None = None, mac_address: str | None = None, links: Iterable[str] | None = None, extra_hosts: Mapping[str, str] | None = None, dns: Iterable[str] | None = None, dns_opt: Iterable[str] | None = None, dns_search: Iterable[str] | None = None, restart: str | None = None, auto_remove: bool | None = None, stop_signal: str | None = None, stop_timeout: float | timedelta | str | None = None, healthcheck: HealthCheck | Mapping[str, Any] | None = None, memory: int | str | None = None, memory_reservation: int | str | None = None, memory_swap: int | None = None, cpus: float | None = None, cpu_shares: int | None = None, cpuset: str | None = None, cpuset_mems: str | None = None, cpu_period: int | None = None, cpu_quota: int | None = None, blkio_weight: int | None = None, device_read_bps: Mapping[str, int | str] | None = None, device_write_bps: Mapping[str, int | str] | None = None, device_read_iops: Mapping[str, int] | None = None, device_write_iops: Mapping[str, int] | None = None, memory_swappiness: int | None = None, oom_kill_disable: bool | None = None, oom_score_adj: int | None = None, cgroup_parent: str | None = None, pids_limit: int | None = None, shm_size: int | str | None = None, ulimits: Iterable[Ulimit | Mapping[str, Any]] | None = None, sysctls: Mapping[str, str] | None = None, privileged: bool | None = None, cap_add: Iterable[str] | None = None, cap_drop: Iterable[str] | None = None, devices: Iterable[str] | None = None, gpus: str | None = None, device_cgroup_rules: Iterable[str] | None = None, security_opt: Iterable[str] | None = None, read_only: bool | None = None, init: bool | None = None, pid_mode: str | None = None, ipc_mode: str | None = None, cgroupns_mode: str | None = None, userns_mode: str | None = None, uts_mode: str | None = None, storage_opt: Mapping[str, str] | None = None, volume_driver: str | None = None, annotations: Mapping[str, str] | None = None, network_disabled: bool | None = None, runtime: str | None = None, log_driver: str | None = None, log_options: Mapping[str, str] | None = None) -> None: ...
     @property
     def name(self) -> str | None:
         """Its name; default: one that the engine makes up."""
@@ -323,6 +323,18 @@ class ContainerSpec(_Model):
     @property
     def blkio_weight(self) -> int | None:
         """Relative weight for disks, 10 to 1000."""
+    @property
+    def device_read_bps(self) -> dict[str, int] | None:
+        """How many bytes a second it may read from each of these devices, such as `/dev/sda`."""
+    @property
+    def device_write_bps(self) -> dict[str, int] | None:
+        """How many bytes a second it may write to each of these devices."""
+    @property
+    def device_read_iops(self) -> dict[str, int] | None:
+        """How often a second it may read from each of these devices."""
+    @property
+    def device_write_iops(self) -> dict[str, int] | None:
+        """How often a second it may write to each of these devices."""
     @property
     def memory_swappiness(self) -> int | None:
         """How readily its memory is swapped out, 0 to 100."""
@@ -1024,13 +1036,13 @@ class MachineSpec(_Model):
 @final
 class Mount(_Model):
     """Something mounted into a container."""
-    def __init__(self, *, kind: str | None = None, source: str | None = None, target: str | None = None, read_only: bool | None = None, propagation: str | None = None, no_copy: bool | None = None, size: int | str | None = None) -> None: ...
+    def __init__(self, *, kind: str | None = None, source: str | None = None, target: str | None = None, read_only: bool | None = None, propagation: str | None = None, non_recursive: bool | None = None, create_source: bool | None = None, no_copy: bool | None = None, subpath: str | None = None, driver: str | None = None, driver_options: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, size: int | str | None = None, mode: int | None = None) -> None: ...
     @property
     def kind(self) -> str | None:
-        """`volume` (default), `bind` or `tmpfs`."""
+        """`volume` (default), `bind`, `tmpfs` or, from API 1.48 on, `image`."""
     @property
     def source(self) -> str | None:
-        """Volume name or path on the host."""
+        """Volume name, path on the host or name of an image."""
     @property
     def target(self) -> str | None:
         """Path in the container."""
@@ -1041,11 +1053,32 @@ class Mount(_Model):
     def propagation(self) -> str | None:
         """Propagation of a bind, such as `rslave`."""
     @property
+    def non_recursive(self) -> bool | None:
+        """Leaves what is mounted under the source of a bind out."""
+    @property
+    def create_source(self) -> bool | None:
+        """Makes the source of a bind where it is not there."""
+    @property
     def no_copy(self) -> bool | None:
         """Does not copy the image's files into a new volume."""
     @property
+    def subpath(self) -> str | None:
+        """A part of the volume or image, as a path in it. Needs API 1.45, for an image 1.48."""
+    @property
+    def driver(self) -> str | None:
+        """The driver of a new volume; default: `local`."""
+    @property
+    def driver_options(self) -> dict[str, str] | None:
+        """Options of that driver."""
+    @property
+    def labels(self) -> dict[str, str] | None:
+        """Labels of a new volume."""
+    @property
     def size(self) -> int | None:
         """Size limit of a tmpfs."""
+    @property
+    def mode(self) -> int | None:
+        """Permissions of a tmpfs, as `chmod` takes them: 493 is `rwxr-xr-x`."""
 
 @final
 class Network(_Model):

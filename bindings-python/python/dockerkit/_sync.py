@@ -88,6 +88,10 @@ class EngineContainers(_Group):
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -172,6 +176,10 @@ class EngineContainers(_Group):
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -1262,6 +1270,7 @@ class Container(_Closing):
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1278,6 +1287,7 @@ class Container(_Closing):
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1295,6 +1305,7 @@ class Container(_Closing):
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2003,6 +2014,7 @@ class App(_Closing):
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2182,6 +2194,7 @@ class Machine(_Closing):
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """

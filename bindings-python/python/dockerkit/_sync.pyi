@@ -106,6 +106,10 @@ class EngineContainers:
         cpu_period: int | None = None,
         cpu_quota: int | None = None,
         blkio_weight: int | None = None,
+        device_read_bps: Mapping[str, int | str] | None = None,
+        device_write_bps: Mapping[str, int | str] | None = None,
+        device_read_iops: Mapping[str, int] | None = None,
+        device_write_iops: Mapping[str, int] | None = None,
         memory_swappiness: int | None = None,
         oom_kill_disable: bool = False,
         oom_score_adj: int | None = None,
@@ -192,6 +196,10 @@ class EngineContainers:
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -272,6 +280,10 @@ class EngineContainers:
         cpu_period: int | None = None,
         cpu_quota: int | None = None,
         blkio_weight: int | None = None,
+        device_read_bps: Mapping[str, int | str] | None = None,
+        device_write_bps: Mapping[str, int | str] | None = None,
+        device_read_iops: Mapping[str, int] | None = None,
+        device_write_iops: Mapping[str, int] | None = None,
         memory_swappiness: int | None = None,
         oom_kill_disable: bool = False,
         oom_score_adj: int | None = None,
@@ -355,6 +367,10 @@ class EngineContainers:
             cpu_period: Length of a period of the processor in microseconds.
             cpu_quota: Time that it gets in each period, in microseconds.
             blkio_weight: Relative weight for disks, 10 to 1000.
+            device_read_bps: How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+            device_write_bps: How many bytes a second it may write to each of these devices.
+            device_read_iops: How often a second it may read from each of these devices.
+            device_write_iops: How often a second it may write to each of these devices.
             memory_swappiness: How readily its memory is swapped out, 0 to 100.
             oom_kill_disable: Lets it wait for memory where the kernel would end it.
             oom_score_adj: How readily the kernel ends it for lack of memory, -1000 to 1000.
@@ -1770,6 +1786,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1788,6 +1805,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1799,6 +1817,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1814,6 +1833,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -1825,6 +1845,7 @@ class Container:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1841,6 +1862,7 @@ class Container:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2704,6 +2726,7 @@ class App:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2719,6 +2742,7 @@ class App:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """
@@ -2911,6 +2935,7 @@ class Machine:
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach_keys: str | None = None,
         privileged: bool = False,
         stdin: bytes | bytearray | memoryview | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2926,6 +2951,7 @@ class Machine:
             workdir: The working directory.
             env: More environment variables.
             tty: Gives the command a terminal.
+            detach_keys: The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
             privileged: Gives the command all privileges.
             stdin: What is written to its standard input first.
         """

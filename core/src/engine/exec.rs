@@ -35,6 +35,8 @@ options! {
         pub env: BTreeMap<String, String>,
         /// Gives the command a terminal.
         pub tty: bool,
+        /// The keys that end the session on a terminal, such as `ctrl-x,q`; default: the engine's, `ctrl-p,ctrl-q`.
+        pub detach_keys: Option<String>,
         /// Gives the command all privileges.
         pub privileged: bool,
         /// What is written to its standard input first.
@@ -140,6 +142,7 @@ impl Session {
             cmd: Some(command.words().to_vec()),
             privileged: Some(o.privileged),
             user: o.user,
+            detach_keys: o.detach_keys,
             working_dir: o.workdir,
             ..Default::default()
         };

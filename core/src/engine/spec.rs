@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount as EngineMount, MountBindOptions,
-    MountTmpfsOptions, MountType, MountVolumeOptions, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    MountImageOptions, MountTmpfsOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum, ThrottleDevice,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -105,9 +106,9 @@ options! {
 options! {
     /// Something mounted into a container.
     pub struct Mount {
-        /// `volume` (default), `bind` or `tmpfs`.
+        /// `volume` (default), `bind`, `tmpfs` or, from API 1.48 on, `image`.
         pub kind: Option<String>,
-        /// Volume name or path on the host.
+        /// Volume name, path on the host or name of an image.
         pub source: Option<String>,
         /// Path in the container.
         pub target: String,
@@ -115,10 +116,24 @@ options! {
         pub read_only: bool,
         /// Propagation of a bind, such as `rslave`.
         pub propagation: Option<String>,
+        /// Leaves what is mounted under the source of a bind out.
+        pub non_recursive: bool,
+        /// Makes the source of a bind where it is not there.
+        pub create_source: bool,
         /// Does not copy the image's files into a new volume.
         pub no_copy: bool,
+        /// A part of the volume or image, as a path in it. Needs API 1.45, for an image 1.48.
+        pub subpath: Option<String>,
+        /// The driver of a new volume; default: `local`.
+        pub driver: Option<String>,
+        /// Options of that driver.
+        pub driver_options: BTreeMap<String, String>,
+        /// Labels of a new volume.
+        pub labels: BTreeMap<String, String>,
         /// Size limit of a tmpfs.
         pub size: Option<Size>,
+        /// Permissions of a tmpfs, as `chmod` takes them: 493 is `rwxr-xr-x`.
+        pub mode: Option<u32>,
     }
 }
 
@@ -227,6 +242,14 @@ options! {
         pub cpu_quota: Option<i64>,
         /// Relative weight for disks, 10 to 1000.
         pub blkio_weight: Option<u16>,
+        /// How many bytes a second it may read from each of these devices, such as `/dev/sda`.
+        pub device_read_bps: BTreeMap<String, Size>,
+        /// How many bytes a second it may write to each of these devices.
+        pub device_write_bps: BTreeMap<String, Size>,
+        /// How often a second it may read from each of these devices.
+        pub device_read_iops: BTreeMap<String, u64>,
+        /// How often a second it may write to each of these devices.
+        pub device_write_iops: BTreeMap<String, u64>,
         /// How readily its memory is swapped out, 0 to 100.
         pub memory_swappiness: Option<i64>,
         /// Lets it wait for memory where the kernel would end it.
@@ -362,6 +385,11 @@ fn device(text: &str) -> DeviceMapping {
     DeviceMapping { path_on_host: Some(host), path_in_container: Some(inside), cgroup_permissions: Some(parts.next().unwrap_or("rwm").to_owned()) }
 }
 
+fn throttle<'a>(devices: impl Iterator<Item = (&'a String, u64)>) -> Option<Vec<ThrottleDevice>> {
+    let all: Vec<_> = devices.map(|(device, rate)| ThrottleDevice { path: Some(device.clone()), rate: Some(rate.cast_signed()) }).collect();
+    if all.is_empty() { None } else { Some(all) }
+}
+
 /// Reads graphics processors as docker writes them.
 fn gpus(text: &str) -> Result<bollard::models::DeviceRequest> {
     let (count, ids) = match text.strip_prefix("device=") {
@@ -394,7 +422,8 @@ impl Mount {
             "volume" => MountType::VOLUME,
             "bind" => MountType::BIND,
             "tmpfs" => MountType::TMPFS,
-            other => return Err(Error::invalid(format!("`{other}` is not a kind of mount")).hint("use volume, bind or tmpfs")),
+            "image" => MountType::IMAGE,
+            other => return Err(Error::invalid(format!("`{other}` is not a kind of mount")).hint("use volume, bind, tmpfs or image")),
         };
         let propagation = self
             .propagation
@@ -407,10 +436,30 @@ impl Mount {
             source: self.source.clone(),
             target: Some(self.target.clone()),
             read_only: Some(self.read_only),
-            bind_options: propagation.map(|p| MountBindOptions { propagation: Some(p), ..Default::default() }),
-            volume_options: self.no_copy.then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
-            tmpfs_options: self.size.map(|s| MountTmpfsOptions { size_bytes: Some(s.0.cast_signed()), ..Default::default() }),
+            bind_options: (propagation.is_some() || self.non_recursive || self.create_source).then(|| MountBindOptions {
+                propagation,
+                non_recursive: self.non_recursive.then_some(true),
+                create_mountpoint: self.create_source.then_some(true),
+                ..Default::default()
+            }),
+            volume_options: if typ == MountType::VOLUME { self.volume_options() } else { None },
+            image_options: if typ == MountType::IMAGE { self.subpath.clone().map(|s| MountImageOptions { subpath: Some(s) }) } else { None },
+            tmpfs_options: (self.size.is_some() || self.mode.is_some()).then(|| MountTmpfsOptions {
+                size_bytes: self.size.map(|s| s.0.cast_signed()),
+                mode: self.mode.map(i64::from),
+                ..Default::default()
+            }),
             ..Default::default()
+        })
+    }
+
+    fn volume_options(&self) -> Option<MountVolumeOptions> {
+        let driver = self.driver.is_some() || !self.driver_options.is_empty();
+        (self.no_copy || driver || self.subpath.is_some() || !self.labels.is_empty()).then(|| MountVolumeOptions {
+            no_copy: self.no_copy.then_some(true),
+            labels: some_map(&self.labels),
+            driver_config: driver.then(|| MountVolumeOptionsDriverConfig { name: self.driver.clone(), options: some_map(&self.driver_options) }),
+            subpath: self.subpath.clone(),
         })
     }
 }
@@ -427,7 +476,14 @@ impl ContainerSpec {
                 Error::new(crate::ErrorKind::Unsupported, format!("`start_interval` needs API 1.44, and the engine speaks {version}")).hint("leave it out")
             );
         }
-        let newer = [("annotations", !self.annotations.is_empty(), ApiVersion(1, 43)), ("mac_address", self.mac_address.is_some(), ApiVersion(1, 44))];
+        let of_image = self.mounts.iter().any(|m| m.kind.as_deref() == Some("image"));
+        let part = self.mounts.iter().any(|m| m.subpath.is_some());
+        let newer = [
+            ("image", of_image, ApiVersion(1, 48)),
+            ("subpath", part, ApiVersion(1, 45)),
+            ("annotations", !self.annotations.is_empty(), ApiVersion(1, 43)),
+            ("mac_address", self.mac_address.is_some(), ApiVersion(1, 44)),
+        ];
         if let Some((name, _, api)) = newer.into_iter().find(|(_, given, api)| *given && version < *api) {
             let message = format!("`{}` needs API {api}, and the engine speaks {version}", crate::surface::option_name(name));
             return Err(Error::new(crate::ErrorKind::Unsupported, message).hint("leave it out, or upgrade the engine").with("needs_api", api.to_string()));
@@ -467,6 +523,10 @@ impl ContainerSpec {
             cpu_period: self.cpu_period,
             cpu_quota: self.cpu_quota,
             blkio_weight: self.blkio_weight,
+            blkio_device_read_bps: throttle(self.device_read_bps.iter().map(|(d, s)| (d, s.0))),
+            blkio_device_write_bps: throttle(self.device_write_bps.iter().map(|(d, s)| (d, s.0))),
+            blkio_device_read_iops: throttle(self.device_read_iops.iter().map(|(d, n)| (d, *n))),
+            blkio_device_write_iops: throttle(self.device_write_iops.iter().map(|(d, n)| (d, *n))),
             memory_swappiness: self.memory_swappiness,
             oom_kill_disable: self.oom_kill_disable.then_some(true),
             oom_score_adj: self.oom_score_adj,

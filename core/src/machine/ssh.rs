@@ -157,7 +157,7 @@ if $SUDO cmp -s \"$new\" /etc/docker/daemon.json; then rm \"$new\"; echo same; e
     }
 
     pub(crate) async fn run(&self, command: &Command, o: ExecOptions) -> Result<CommandOutput> {
-        if o.tty || o.privileged || o.user.is_some() {
+        if o.tty || o.privileged || o.user.is_some() || o.detach_keys.is_some() {
             return Err(Error::new(ErrorKind::Unsupported, "a command over SSH takes env, workdir and stdin only").hint("log in as another user instead"));
         }
         let quote = |word: &str| shlex::try_quote(word).map(std::borrow::Cow::into_owned).map_err(|e| Error::invalid(e.to_string()));
