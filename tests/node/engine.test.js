@@ -110,6 +110,24 @@ for (const variable of ENGINES) {
       assert.deepEqual(fs.readFileSync(path.join(here, 'back')), data)
     })
 
+    await suite.test('moments are Dates', async (t) => {
+      const { container, own } = await sleeper(t, engine, image)
+      const details = await container.inspect()
+      assert.ok(details.created instanceof Date)
+      assert.ok(Math.abs(Date.now() - details.created.getTime()) < 300_000)
+      assert.ok(details.startedAt !== null && details.startedAt >= details.created)
+      assert.equal(details.finishedAt, null)
+      for (const since of [new Date(details.created.getTime() - 1000), details.created.getTime() / 1000 - 1, '10m']) {
+        const until = new Date(Date.now() + 1000)
+        const actions = []
+        for await (const event of engine.events({ since, until, filters: { container: [own] } })) actions.push(event.action)
+        assert.ok(actions.includes('start'), `${since}: ${actions}`)
+      }
+      await assert.rejects(container.logs({ since: 'yesterday' }).open(), errors.InvalidInput)
+      // @ts-expect-error a moment is no list
+      await assert.rejects(container.logs({ since: [] }).open(), errors.InvalidInput)
+    })
+
     await suite.test('events of the engine', async (t) => {
       const events = engine.events({ filters: { type: ['container'], event: ['create'] } })
       await events.open()

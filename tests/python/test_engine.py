@@ -6,6 +6,7 @@ import asyncio
 import io
 import tarfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dockerkit as dk
@@ -172,3 +173,22 @@ def test_a_listener_that_raises_ends_the_call(engine: dk.Engine, image: str, nam
 
     with pytest.raises(StopError):
         asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_moments_are_datetimes(engine: dk.Engine, container: dk.Container, image: str, name: str) -> None:
+    details = container.inspect()
+    assert details.created.tzinfo is not None
+    assert details.started_at is not None
+    assert details.started_at >= details.created
+    assert details.finished_at is None
+    assert abs(datetime.now(timezone.utc) - details.created) < timedelta(minutes=5)
+    assert engine.images.history(image)[0].created.year > 2000
+    for since in (details.created - timedelta(seconds=1), (details.created - timedelta(seconds=1)).timestamp(), "10m"):
+        until = datetime.now(timezone.utc) + timedelta(seconds=1)
+        seen = list(engine.events(since=since, until=until, filters={"container": [name]}))
+        assert "start" in {event.action for event in seen}
+        assert all(event.time >= details.created - timedelta(seconds=1) for event in seen)
+    own = {"container": [name]}
+    assert list(engine.events(since=details.created - timedelta(hours=2), until=details.created - timedelta(hours=1), filters=own)) == []
+    with pytest.raises(dk.errors.InvalidInput, match="yesterday"):
+        list(container.logs(since="yesterday"))
