@@ -123,9 +123,9 @@ for (const variable of ENGINES) {
         for await (const event of engine.events({ since, until, filters: { container: [own] } })) actions.push(event.action)
         assert.ok(actions.includes('start'), `${since}: ${actions}`)
       }
-      await assert.rejects(container.logs({ since: 'yesterday' }).open(), errors.InvalidInput)
+      await assert.rejects(container.logs({ since: 'yesterday' }).open(), errors.InvalidInputError)
       // @ts-expect-error a moment is no list
-      await assert.rejects(container.logs({ since: [] }).open(), errors.InvalidInput)
+      await assert.rejects(container.logs({ since: [] }).open(), errors.InvalidInputError)
     })
 
     await suite.test('events of the engine', async (t) => {
