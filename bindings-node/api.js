@@ -144,7 +144,7 @@ Object.assign(models, {
   StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
   StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
   StackSummary: struct({ name: 0, services: list(0) }),
-  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0, no_spread: 0 }),
+  StackUp: struct({ prune: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, rollback: 0, no_spread: 0 }),
   StartContainer: struct({ checkpoint: 0, checkpoint_dir: 0 }),
   StatsOptions: struct({ stream: 0, one_shot: 0 }),
   Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
@@ -156,7 +156,7 @@ Object.assign(models, {
   TlsOptions: struct({ ca_file: 0, cert_file: 0, key_file: 0, ca: 0, cert: 0, key: 0, server_name: 0 }),
   TopOptions: struct({ ps_args: 0 }),
   Ulimit: struct({ name: 0, soft: 0, hard: 0 }),
-  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, timeout: duration, stop_timeout: duration }),
+  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, stop_timeout: duration }),
   UpReport: struct({ project: 0, done: list(0), orphans: list(0) }),
   UpdateContainer: struct({ memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpu_period: 0, cpu_quota: 0, cpuset: 0, cpuset_mems: 0, blkio_weight: 0, pids_limit: 0, restart: 0 }),
   UpdateNode: struct({ labels: map(0), availability: 0, role: 0 }),
@@ -307,6 +307,7 @@ const calls = {
   App_apply: method('App', 'apply', [['plan', 'Plan']], '', 'UpReport'),
   App_up: method('App', 'up', [], 'UpOptions', 'UpReport'),
   App_down: method('App', 'down', [], 'DownOptions', null),
+  App_wait_until: method('App', 'wait_until', [['service', 0]], 'WaitUntil', null),
   App_ps: method('App', 'ps', [], 'PsOptions', list(handle('Container'))),
   App_logs: method('App', 'logs', [], 'AppLogOptions', stream('AppLog')),
   App_start: method('App', 'start', [], 'ServiceOptions', null),
@@ -382,6 +383,7 @@ const calls = {
   Stack_apply: method('Stack', 'apply', [['plan', 'Plan']], '', 'StackReport'),
   Stack_up: method('Stack', 'up', [], 'StackUp', 'StackReport'),
   Stack_down: method('Stack', 'down', [], 'StackDown', null),
+  Stack_wait_until: method('Stack', 'wait_until', [['service', 0]], 'WaitUntil', null),
   Stack_ps: method('Stack', 'ps', [], 'ListTasks', list('Task')),
   Stack_services: method('Stack', 'services', [], '', list(handle('Service'))),
   Stack_logs: method('Stack', 'logs', [], 'ServiceLogOptions', stream('ServiceLog')),
@@ -1029,6 +1031,10 @@ class App extends Handle {
     return call(calls.App_down, this, [options])
   }
 
+  waitUntil(service, options) {
+    return call(calls.App_wait_until, this, [service, options])
+  }
+
   ps(options) {
     return call(calls.App_ps, this, [options])
   }
@@ -1511,6 +1517,10 @@ class Stack extends Handle {
     return call(calls.Stack_down, this, [options])
   }
 
+  waitUntil(service, options) {
+    return call(calls.Stack_wait_until, this, [service, options])
+  }
+
   ps(options) {
     return call(calls.Stack_ps, this, [options])
   }
@@ -1549,4 +1559,5 @@ module.exports = {
   Subnet: maker('Subnet'),
   TlsOptions: maker('TlsOptions'),
   Ulimit: maker('Ulimit'),
+  WaitUntil: maker('WaitUntil'),
 }

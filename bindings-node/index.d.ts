@@ -158,6 +158,26 @@ export type Availability = 'active' | 'pause' | 'drain'
 export type Builder = 'auto' | 'classic' | 'buildkit'
 
 /**
+ * How a file differs from the image's.
+ * - `modified`: Its content or what belongs to it has changed.
+ * - `added`: It is new.
+ * - `deleted`: It is gone.
+ */
+export type ChangeKind = 'modified' | 'added' | 'deleted' | (string & {})
+
+/**
+ * What a container does.
+ * - `created`: It was made and never started.
+ * - `running`: It runs.
+ * - `paused`: Its processes are frozen.
+ * - `restarting`: It ended and is about to be started again.
+ * - `removing`: It is being removed.
+ * - `exited`: It has ended.
+ * - `dead`: Removing it failed; it can only be removed.
+ */
+export type ContainerStatus = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead' | (string & {})
+
+/**
  * What went wrong, as far as a program can act on it.
  *
  * The texts of `ErrorKind.as_str` are stable; message texts are not.
@@ -183,6 +203,14 @@ export type Builder = 'auto' | 'classic' | 'buildkit'
  * - `internal`: A defect in this library.
  */
 export type ErrorKind = 'invalid_input' | 'invalid_compose' | 'not_found' | 'already_exists' | 'conflict' | 'unauthorized' | 'forbidden' | 'untrusted' | 'unsupported' | 'unreachable' | 'timeout' | 'canceled' | 'command_failed' | 'engine' | 'not_converged' | 'unhealthy' | 'partial' | 'state_locked' | 'io' | 'internal'
+
+/**
+ * What the health check of a container says.
+ * - `starting`: It has not said yet.
+ * - `healthy`: The container does its work.
+ * - `unhealthy`: The container does not do its work.
+ */
+export type Health = 'starting' | 'healthy' | 'unhealthy' | (string & {})
 
 /**
  * What files may reach.
@@ -466,8 +494,8 @@ export interface ContainerDetails {
   id: string
   /** Its name, without a slash. */
   name: string
-  /** `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`. */
-  status: string
+  /** What it does. */
+  status: ContainerStatus
   /** Exit code of the last run. */
   exitCode: number
   /** Why it did not start, if it did not. */
@@ -476,8 +504,8 @@ export interface ContainerDetails {
   oomKilled: boolean
   /** Process ID on the host, 0 when it does not run. */
   pid: number
-  /** Health, where it has a health check. */
-  health: string | null
+  /** Its health, where it has a health check. */
+  health: Health | null
   /** How often it was restarted. */
   restartCount: number
   /** When it was made. */
@@ -1083,8 +1111,8 @@ export interface Failure {
 export interface FileChange {
   /** Its path. */
   path: string
-  /** `modified`, `added` or `deleted`. */
-  kind: string
+  /** How it differs. */
+  kind: ChangeKind
 }
 
 /** Options of `Checkpoints.list` and `Checkpoints.remove`. */
@@ -2089,6 +2117,11 @@ export interface StackUp {
   prune?: boolean | null
   /** Waits until all services run, and have run for as long as their update's monitor says (default 5 s). */
   wait?: boolean | null
+  /**
+   * Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+   * no time of its own may take as long as `timeout` says.
+   */
+  waitUntil?: Record<string, WaitUntil> | ReadonlyMap<string, WaitUntil> | null
   /** How long waits may take; default 5 min. */
   timeoutMs?: number | null
   /** Puts services that were updated back when the call fails. */
@@ -2290,6 +2323,11 @@ export interface UpOptions {
   noStart?: boolean | null
   /** Waits until all services run, and are healthy where they have a health check. */
   wait?: boolean | null
+  /**
+   * Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+   * no time of its own may take as long as `timeout` says.
+   */
+  waitUntil?: Record<string, WaitUntil> | ReadonlyMap<string, WaitUntil> | null
   /** How long waits for other services and for health may take; default 5 min. */
   timeoutMs?: number | null
   /** How long containers that are replaced may take to stop; default: their own. */
@@ -2445,6 +2483,14 @@ export interface WaitUntil {
   healthy?: boolean | null
   /** How long it may take; default 1 min. */
   timeoutMs?: number | null
+}
+/**
+ * Options of `Container.wait_until`: all that is named must come true. Where nothing is, the container must run, and
+ * be healthy if it has a health check.
+ */
+export const WaitUntil: {
+  (options?: WaitUntil): WaitUntil
+  new (options?: WaitUntil): WaitUntil
 }
 
 /** Options of `crate.Cluster.watch`. */
@@ -3022,10 +3068,10 @@ export class Container implements AsyncDisposable {
   readonly image: string
   /** The ID of that image. */
   readonly imageId: string
-  /** `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`. */
-  readonly status: string
-  /** `starting`, `healthy`, `unhealthy`, or absent where it has no health check. */
-  readonly health: string | null
+  /** What it does. */
+  readonly status: ContainerStatus
+  /** Its health; absent where it has no health check. */
+  readonly health: Health | null
   /** Its labels. */
   readonly labels: Record<string, string>
   /** Ports that are open to the host. */
@@ -3633,6 +3679,17 @@ export class App implements AsyncDisposable {
    * Ends at once; the same call finishes the work.
    */
   down(options?: DownOptions & CallOptions): Promise<void>
+  /**
+   * Waits until a service can be used: every container of it meets the conditions, as with
+   * `waitUntil` of a container.
+   *
+   * # Errors
+   * `not_found` when the service has no container, and those of a container's `waitUntil`.
+   *
+   * # Cancel safety
+   * The containers are left as they are.
+   */
+  waitUntil(service: string, options?: WaitUntil & CallOptions): Promise<void>
   /**
    * The app's containers.
    *
@@ -4346,6 +4403,18 @@ export class Stack implements AsyncDisposable {
    * Ends at once; the same call finishes the work.
    */
   down(options?: StackDown & CallOptions): Promise<void>
+  /**
+   * Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+   * the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+   *
+   * # Errors
+   * `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+   * not published.
+   *
+   * # Cancel safety
+   * The service is left as it is.
+   */
+  waitUntil(service: string, options?: WaitUntil & CallOptions): Promise<void>
   /**
    * The tasks of the stack, those that have ended too.
    *

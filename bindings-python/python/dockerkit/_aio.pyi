@@ -1449,11 +1449,11 @@ class Container:
     def image_id(self) -> str:
         """The ID of that image."""
     @property
-    def status(self) -> str:
-        """`created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+    def status(self) -> ContainerStatus:
+        """What it does."""
     @property
-    def health(self) -> str | None:
-        """`starting`, `healthy`, `unhealthy`, or absent where it has no health check."""
+    def health(self) -> Health | None:
+        """Its health; absent where it has no health check."""
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
@@ -2479,6 +2479,7 @@ class App:
         scale: Mapping[str, int] | None = None,
         no_start: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         stop_timeout: float | timedelta | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2499,6 +2500,8 @@ class App:
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -2525,6 +2528,7 @@ class App:
         scale: Mapping[str, int] | None = None,
         no_start: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         stop_timeout: float | timedelta | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2551,6 +2555,8 @@ class App:
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -2575,6 +2581,38 @@ class App:
             volumes: Named volumes of the project too.
             remove_orphans: Containers of services that the project does not know too; an app that is known by its name alone removes all.
             timeout: How long containers may take to stop; default: their own.
+        """
+    async def wait_until(
+        self,
+        service: str,
+        *,
+        port: int | None = None,
+        http: str | None = None,
+        http_status: int | None = None,
+        log: str | None = None,
+        log_times: int | None = None,
+        healthy: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Waits until a service can be used: every container of it meets the conditions, as with
+        `wait_until` of a container.
+
+        Errors:
+        `not_found` when the service has no container, and those of a container's `wait_until`.
+
+        Cancel safety:
+        The containers are left as they are.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
         """
     async def ps(
         self,
@@ -3693,6 +3731,7 @@ class Stack:
         *,
         prune: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
         no_spread: bool = False,
@@ -3708,6 +3747,8 @@ class Stack:
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -3730,6 +3771,7 @@ class Stack:
         *,
         prune: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
         no_spread: bool = False,
@@ -3750,6 +3792,8 @@ class Stack:
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -3775,6 +3819,39 @@ class Stack:
         Arguments:
             no_wait: Returns as soon as all is asked for, and not when it is gone.
             timeout: How long it may take until all is gone; default 2 min.
+        """
+    async def wait_until(
+        self,
+        service: str,
+        *,
+        port: int | None = None,
+        http: str | None = None,
+        http_status: int | None = None,
+        log: str | None = None,
+        log_times: int | None = None,
+        healthy: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+        the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+
+        Errors:
+        `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+        not published.
+
+        Cancel safety:
+        The service is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
         """
     async def ps(
         self,

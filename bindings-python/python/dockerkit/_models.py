@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ChangeKind", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "ContainerStatus", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "Health", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume", "WaitUntil"]
 
 
 class AppLog(_Model):
@@ -450,6 +450,14 @@ class Volume(_Model):
     _types = {"created": ("time", None)}
 
 
+class WaitUntil(_Model):
+    """Options of `Container.wait_until`: all that is named must come true. Where nothing is, the container must run, and
+    be healthy if it has a health check.
+    """
+    __slots__ = ("port", "http", "http_status", "log", "log_times", "healthy", "timeout", )
+    _fields = ("port", "http", "http_status", "log", "log_times", "healthy", "timeout", )
+
+
 # One of a few texts, which the stubs name.
 Availability = str
 
@@ -459,7 +467,19 @@ Builder = str
 
 
 # One of a few texts, which the stubs name.
+ChangeKind = str
+
+
+# One of a few texts, which the stubs name.
+ContainerStatus = str
+
+
+# One of a few texts, which the stubs name.
 ErrorKind = str
+
+
+# One of a few texts, which the stubs name.
+Health = str
 
 
 # One of a few texts, which the stubs name.

@@ -992,12 +992,12 @@ class Container(_Closing):
 
     @property
     def status(self):
-        """`created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+        """What it does."""
         return self._properties.get("status")
 
     @property
     def health(self):
-        """`starting`, `healthy`, `unhealthy`, or absent where it has no health check."""
+        """Its health; absent where it has no health check."""
         return self._properties.get("health")
 
     @property
@@ -1848,6 +1848,8 @@ class App(_Closing):
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -1883,6 +1885,8 @@ class App(_Closing):
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -1903,6 +1907,27 @@ class App(_Closing):
             timeout: How long containers may take to stop; default: their own.
         """
         return _call(__name__, "App", "down", self, {}, options, None)
+
+    def wait_until(self, service, **options):
+        """Waits until a service can be used: every container of it meets the conditions, as with
+        `wait_until` of a container.
+
+        Errors:
+        `not_found` when the service has no container, and those of a container's `wait_until`.
+
+        Cancel safety:
+        The containers are left as they are.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
+        return _call(__name__, "App", "wait_until", self, {"service": service}, options, None)
 
     def ps(self, **options):
         """The app's containers.
@@ -2906,6 +2931,8 @@ class Stack(_Closing):
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -2936,6 +2963,8 @@ class Stack(_Closing):
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -2958,6 +2987,28 @@ class Stack(_Closing):
             timeout: How long it may take until all is gone; default 2 min.
         """
         return _call(__name__, "Stack", "down", self, {}, options, None)
+
+    def wait_until(self, service, **options):
+        """Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+        the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+
+        Errors:
+        `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+        not published.
+
+        Cancel safety:
+        The service is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
+        return _call(__name__, "Stack", "wait_until", self, {"service": service}, options, None)
 
     def ps(self, **options):
         """The tasks of the stack, those that have ended too.

@@ -466,9 +466,9 @@ impl Python<'_> {
         let mut handles = BTreeSet::new();
         let mut body = String::new();
         for choice in self.used(|m| matches!(m.form, Form::Choice { .. })) {
-            let Form::Choice { values } = &choice.form else { continue };
+            let Form::Choice { values, open } = &choice.form else { continue };
             let texts: Vec<String> = values.iter().map(|v| quoted(&v.value)).collect();
-            let _ = writeln!(body, "\n{} = Literal[{}]", choice.name, texts.join(", "));
+            let _ = writeln!(body, "\n{} = Literal[{}]{}", choice.name, texts.join(", "), if *open { " | str" } else { "" });
         }
         let _ = write!(body, "\nclass _Model:\n    def to_dict(self) -> dict[str, Any]: ...\n    def __contains__(self, name: object) -> bool: ...\n");
         for shape in self.shapes() {
