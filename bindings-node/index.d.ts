@@ -479,6 +479,8 @@ export interface ConnectOptions {
   tls?: TlsOptions | null
   /** Login for an `ssh://` endpoint. */
   ssh?: SshOptions | null
+  /** How long making a connection may take, login and TLS and all; default 30 s. */
+  connectTimeoutMs?: number | null
   /**
    * How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
    * streams, are not bound by it.
