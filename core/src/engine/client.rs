@@ -96,14 +96,7 @@ impl Client {
             cell.set(version).ok();
         }
         let headers = headers.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.parse().ok()?))).collect();
-        Self(Arc::new(Inner {
-            pool: PerProcess::new(Pool::default),
-            endpoint,
-            version: cell,
-            limits,
-            headers,
-            connector,
-        }))
+        Self(Arc::new(Inner { pool: PerProcess::new(Pool::default), endpoint, version: cell, limits, headers, connector }))
     }
 
     /// A connection to a port of another host, as the engine's host sees it where that is reached through SSH.
