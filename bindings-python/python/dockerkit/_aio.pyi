@@ -1214,6 +1214,7 @@ class Engine:
         context: str | None = None,
         tls: TlsOptions | Mapping[str, Any] | None = None,
         ssh: SshOptions | Mapping[str, Any] | None = None,
+        connect_timeout: float | timedelta | str | None = None,
         timeout: float | timedelta | str | None = None,
         api_version: str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -1238,6 +1239,7 @@ class Engine:
             context: A docker context by name; not together with an endpoint.
             tls: TLS for a `tcp://` endpoint.
             ssh: Login for an `ssh://` endpoint.
+            connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
                 streams, are not bound by it.
             api_version: The API version to speak, such as `1.41`; default: the newest that both sides know.

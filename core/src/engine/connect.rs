@@ -1,10 +1,10 @@
 //! Finding the engine: an argument, the environment, a docker context, or the default socket, as docker itself does.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    client::{ApiVersion, Client},
+    client::{ApiVersion, Client, Limits},
     config::{self, Config},
     contexts::{self, Found},
 };
@@ -25,6 +25,8 @@ options! {
         pub tls: Option<TlsOptions>,
         /// Login for an `ssh://` endpoint.
         pub ssh: Option<SshOptions>,
+        /// How long making a connection may take, login and TLS and all; default 30 s.
+        pub connect_timeout: Option<Seconds>,
         /// How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
         /// streams, are not bound by it.
         pub timeout: Option<Seconds>,
@@ -66,7 +68,9 @@ impl Engine {
             Some(text) => Some(ApiVersion::parse(text).ok_or_else(|| Error::invalid(format!("`{text}` is not an API version")).hint("write it as 1.41"))?),
         };
         let connector = transport::connector(&found.endpoint, tls.as_ref(), o.ssh.as_ref())?;
-        let client = Client::new(connector, found.endpoint.to_string(), o.timeout.map(Into::into), version, &Config::read()?.headers());
+        let limits =
+            Limits { connect: o.connect_timeout.map_or(Duration::from_secs(30), Into::into), answer: o.timeout.map_or(Duration::from_secs(60), Into::into) };
+        let client = Client::new(connector, found.endpoint.to_string(), limits, version, &Config::read()?.headers());
         Ok(Engine { client, endpoint: Arc::new(found.endpoint), source: found.source.into() })
     }
 }

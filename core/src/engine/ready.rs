@@ -6,7 +6,7 @@ use futures_util::{StreamExt, future::BoxFuture};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 
-use super::{Container, Health};
+use super::{Container, Engine, Health};
 use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
@@ -132,7 +132,8 @@ impl Container {
 
     async fn until_port(&self, port: u16) -> Result<()> {
         loop {
-            if self.reach(port).await?.is_some() {
+            let (host, port) = self.place_of(port).await?;
+            if self.engine.port_answers(&host, port, None).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -142,21 +143,20 @@ impl Container {
     async fn until_http(&self, port: u16, path: &str, wanted: Option<u16>) -> Result<()> {
         let question = Question::new(path, wanted)?;
         loop {
-            if let Some(io) = self.reach(port).await?
-                && question.is_answered(io).await
-            {
+            let (host, port) = self.place_of(port).await?;
+            if self.engine.port_answers(&host, port, Some(&question)).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// A connection to a port of the container, if it takes one now.
-    async fn reach(&self, port: u16) -> Result<Option<Box<dyn Io>>> {
+    /// Where a port of the container is reached.
+    async fn place_of(&self, port: u16) -> Result<(String, u16)> {
         let now = Self::load(&self.engine, self.id()).await?;
         let seen = now.seen();
         let published = seen.ports.iter().find(|p| p.target == port && p.protocol == "tcp").map(|p| p.published);
-        let (host, port) = match self.engine.endpoint() {
+        Ok(match self.engine.endpoint() {
             // Containers behind a pipe are in a virtual machine, which publishes at this host.
             endpoint @ (Endpoint::Tcp { .. } | Endpoint::Npipe { .. }) => match published {
                 Some(published) => (if let Endpoint::Tcp { host, .. } = endpoint { host.clone() } else { "127.0.0.1".to_owned() }, published),
@@ -167,11 +167,7 @@ impl Container {
             },
             // A container without an address of its own shares the host's.
             _ => (seen.addresses.values().find(|a| !a.is_empty()).cloned().unwrap_or_else(|| "127.0.0.1".to_owned()), port),
-        };
-        match tokio::time::timeout(Duration::from_secs(2), self.engine.client.reach(&host, port)).await {
-            Ok(Ok(io)) => Ok(Some(io)),
-            _ => Ok(None),
-        }
+        })
     }
 
     /// The end of the output belongs to the reason.
@@ -183,6 +179,17 @@ impl Container {
             }
         }
         e.with("container", self.name()).with("output", text.trim_end()).hint("the end of its output is in the context")
+    }
+}
+
+impl Engine {
+    /// Whether a port takes a connection now, by the way that leads to the engine's host, and answers as it is wanted to.
+    pub(crate) async fn port_answers(&self, host: &str, port: u16, question: Option<&Question>) -> bool {
+        match (tokio::time::timeout(Duration::from_secs(2), self.client.reach(host, port)).await, question) {
+            (Ok(Ok(io)), Some(question)) => question.is_answered(io).await,
+            (Ok(Ok(_)), None) => true,
+            _ => false,
+        }
     }
 }
 
@@ -250,7 +257,7 @@ impl Question {
     }
 
     /// Whether the answer that comes now is the one that is waited for.
-    pub(crate) async fn is_answered(&self, io: Box<dyn Io>) -> bool {
+    async fn is_answered(&self, io: Box<dyn Io>) -> bool {
         let work = async {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.ok()?;
             let request = hyper::Request::get(&self.uri).header(hyper::header::HOST, "localhost").body(Empty::<bytes::Bytes>::new()).ok()?;

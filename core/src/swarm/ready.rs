@@ -18,7 +18,6 @@ use crate::{
     engine::{Filters, Question, Req, Search, WaitUntil},
     error::{Error, ErrorKind, Result},
     progress::EventSink,
-    transport::Io,
 };
 
 /// How often is looked where nothing tells.
@@ -94,11 +93,8 @@ impl Watched<'_> {
         loop {
             let (hosts, published) = self.places(port).await?;
             let looks = hosts.iter().map(|host| async {
-                match (self.reach(host, published).await, &question) {
-                    (None, _) => false,
-                    (Some(_), None) => true,
-                    (Some(io), Some(question)) => question.is_answered(io).await,
-                }
+                let Ok(engine) = self.swarm.manager() else { return false };
+                engine.port_answers(host, published, question.as_ref()).await
             });
             let seen = futures_util::future::join_all(looks).await;
             if !seen.is_empty() && seen.iter().all(|there| *there) {
@@ -106,11 +102,6 @@ impl Watched<'_> {
             }
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    async fn reach(&self, host: &str, port: u16) -> Option<Box<dyn Io>> {
-        let engine = self.swarm.manager().ok()?.clone();
-        tokio::time::timeout(Duration::from_secs(2), engine.client.reach(host, port)).await.ok()?.ok()
     }
 
     async fn places(&self, port: u16) -> Result<Places> {
