@@ -1219,15 +1219,17 @@ class Engine:
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Engine:
-        """Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+        """Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+        `npipe:////./pipe/name`.
 
         With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
+        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
         The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
 
         Errors:
         `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-        `unauthorized`, `unsupported` when the engine is too old.
+        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, for a pipe anywhere but on Windows, and for a Unix socket
+        there.
 
         Cancel safety:
         Nothing is left behind.
@@ -2000,7 +2002,7 @@ class Container:
 
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
-        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays.
@@ -2033,7 +2035,7 @@ class Container:
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
         a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
-        in the middle.
+        in the middle; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays, but for the file that was under way.

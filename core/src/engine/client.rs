@@ -188,15 +188,14 @@ impl Client {
         }
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
         let answer = self.ask(request);
-        let result = match limit {
+        match limit {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
                 Error::new(ErrorKind::Timeout, format!("the engine did not answer within {}", crate::units::go_duration(limit)))
                     .hint("check that the engine is not stuck; the same call can be made again")
                     .with("endpoint", &*self.0.endpoint)
             })?,
-        };
-        result
+        }
     }
 
     async fn ask(&self, request: Request<Body>) -> Result<Response<AnswerBody>> {

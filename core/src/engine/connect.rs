@@ -36,15 +36,17 @@ options! {
 }
 
 impl Engine {
-    /// Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+    /// Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+    /// `npipe:////./pipe/name`.
     ///
     /// With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
+    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
     /// The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
     ///
     /// # Errors
     /// `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-    /// `unauthorized`, `unsupported` when the engine is too old.
+    /// `unauthorized`, `forbidden`, `unsupported` when the engine is too old, for a pipe anywhere but on Windows, and for a Unix socket
+    /// there.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
