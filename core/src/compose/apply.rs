@@ -294,7 +294,7 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     engine.client.done(Req::post(&["containers", &found.id, "start"])).await.map(drop)?;
     for hook in &service.post_start {
         let container = Container::load(engine, &found.id).await?;
-        let output = container.exec(hook.command.clone()).with(|e| {
+        let output = container.exec(hook.command.clone().unwrap_or_default()).with(|e| {
             e.user = Some(hook.user.clone()).filter(|u| !u.is_empty());
             e.workdir = Some(hook.working_dir.clone()).filter(|w| !w.is_empty());
             e.privileged = hook.privileged;

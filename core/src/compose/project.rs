@@ -25,6 +25,7 @@ struct Inner {
     folder: PathBuf,
     files: Vec<PathBuf>,
     warnings: Vec<Diagnostic>,
+    hashes: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -152,7 +153,7 @@ impl Project {
     /// None that a caller can cause.
     pub fn hashes(&self) -> Call<NoOptions, BTreeMap<String, String>> {
         let me = self.clone();
-        Call::new("project.hashes", move |_, _| async move { Ok(me.model().services.iter().map(|(name, s)| (name.clone(), hash::service(s))).collect()) })
+        Call::new("project.hashes", move |_, _| async move { Ok(me.0.hashes.clone()) })
     }
 
     /// docker compose's hash of every network.
@@ -179,8 +180,8 @@ fn double_dollars(value: &mut Value) {
 
 async fn blocking(work: impl FnOnce() -> Result<Loaded> + Send + 'static) -> Result<Project> {
     let loaded = tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(e.to_string()))??;
-    let Loaded { model, folder, files, warnings, variables } = loaded;
-    Ok(Project(Arc::new(Inner { model, folder, files, warnings, variables })))
+    let Loaded { model, folder, files, warnings, hashes, variables } = loaded;
+    Ok(Project(Arc::new(Inner { model, folder, files, warnings, hashes, variables })))
 }
 
 impl Handle for Project {

@@ -1,35 +1,55 @@
-//! Loading a project, phase by phase, in this order:
+//! Loading a project, phase by phase.
 //!
-//! 1. `discover`: which files, which folder, which variables, which name
-//! 2. `yaml`: text to a tree with places; scalars as go-yaml reads them
-//! 3. `interpolate`: variables
-//! 4. `form` with `attributes` and `short`: every attribute is checked and made canonical
-//! 5. `extends`
-//! 6. `paths`: relative paths become absolute
-//! 7. `include`, and `merge`: one file over another
-//! 8. `normalize`: defaults, implicit networks and dependencies, names
-//! 9. `select`: profiles; undefined references and cycles
-//! 10. `environment_files`: files of variables and labels are folded in
+//! For each document of each file, in this order:
 //!
-//! All problems of a project are gathered and reported at once.
+//! 1. `yaml` with `scalar`: text to a tree with places; scalars as go-yaml reads them
+//! 2. `interpolate` with `casts`: variables, and the types of texts at typed places
+//! 3. `extends`, then `include`
+//! 4. `merge` over what is there, with `!reset` and `!override`; `unique`: lists whose items have an identity
+//! 5. `schema` with `schema_table`: what may stand where
+//! 6. `canonical` with `short`: every short form becomes its long form
+//!
+//! For each set of files (those of the project, and those of each include): `validate` (defaults, and what the schema
+//! cannot say), and `paths`. For the project as a whole:
+//!
+//! 7. `normalize`: implicit networks and dependencies, names
+//! 8. `form` with `attributes`: every value gets its type; `de`: the typed model
+//! 9. `select`: profiles; `consistency`: references, exclusions and circles; `reach`: what the policy allows
+//! 10. `environment_files` are folded in, and what nothing uses is left out
+//!
+//! All problems of a project are gathered and reported at once: a wrong value is told and broken, and the phases after
+//! pass over it. `discover` finds files, variables and profiles before; `files` reads, within the policy.
 
 mod attributes;
+mod canonical;
+mod casts;
+mod consistency;
+mod de;
 mod discover;
-mod dotenv;
+pub(crate) mod dotenv;
 mod environment_files;
 mod extends;
+mod files;
 mod form;
-mod interpolate;
+mod include;
+pub(crate) mod interpolate;
 mod merge;
+mod node;
 mod normalize;
 mod paths;
+mod reach;
 mod scalar;
+mod schema;
+mod schema_table;
 mod select;
-mod short;
-pub(crate) mod yaml;
+pub(crate) mod short;
+mod unique;
+mod validate;
+mod yaml;
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -38,18 +58,20 @@ use serde::{Deserialize, Serialize};
 use super::model::Model;
 use crate::{
     call::options,
-    error::{Diagnostic, Error, ErrorKind, Result},
+    error::{Diagnostic, Error, Result},
 };
-use yaml::{Node, Place, Yaml};
+use node::{Node, Trail, Yaml};
 
 /// What files may reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadPolicy {
-    /// Any file that this process can read, as with docker compose.
+    /// Any regular file that this process can read, as with docker compose. Files of up to 16 MiB, 128 MiB together.
     #[default]
     Trusted,
-    /// Files in the project folder only, whatever way they are named.
+    /// Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
+    /// by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
+    /// Variables of this process are given to the file unless they are left out.
     Untrusted,
 }
 
@@ -64,12 +86,14 @@ options! {
         pub env: BTreeMap<String, String>,
         /// Leaves the variables of this process out.
         pub clear_env: bool,
-        /// Active profiles; `*` is all.
+        /// Active profiles, beside those of `COMPOSE_PROFILES`; `*` is all.
         pub profiles: Vec<String>,
         /// The project's name in place of the file's.
         pub name: Option<String>,
         /// What files may reach; default: `trusted`.
         pub policy: LoadPolicy,
+        /// Folders beside the project's own that the policy `untrusted` allows.
+        pub roots: Vec<PathBuf>,
     }
 }
 
@@ -78,6 +102,34 @@ options! {
 pub(crate) struct Problems {
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
+    /// A file or a document is missing from the whole: what refers to it cannot be judged.
+    partial: bool,
+}
+
+impl Problems {
+    /// Notes why a file could not be read, at the place that names it.
+    fn unreadable(&mut self, e: &Error, node: &Node, trail: &Trail<'_>) {
+        self.partial = true;
+        if e.diagnostics().is_empty() {
+            self.errors.push(node.problem(trail, e.message().to_owned()));
+        } else {
+            self.errors.extend(e.diagnostics().iter().cloned());
+        }
+    }
+
+    /// The error of all that is wrong, in the order of files and lines, each once.
+    fn error(mut self) -> Error {
+        let mut order: Vec<String> = Vec::new();
+        for d in &self.errors {
+            if !order.contains(&d.file) {
+                order.push(d.file.clone());
+            }
+        }
+        self.errors.sort_by_key(|d| (order.iter().position(|f| *f == d.file), d.line, d.column));
+        let mut seen = HashSet::new();
+        self.errors.retain(|d| seen.insert((d.file.clone(), d.line, d.column, d.path.clone(), d.message.clone())));
+        Error::compose(self.errors)
+    }
 }
 
 /// A project that was loaded.
@@ -86,6 +138,8 @@ pub(crate) struct Loaded {
     pub(crate) folder: PathBuf,
     pub(crate) files: Vec<PathBuf>,
     pub(crate) warnings: Vec<Diagnostic>,
+    /// docker compose's hash of every service, of the moment before files of variables are folded in.
+    pub(crate) hashes: BTreeMap<String, String>,
     /// Variables that secrets and configs are made of, and no others.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -95,194 +149,221 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "Compose files take variables of the process")]
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-#[expect(clippy::disallowed_methods, reason = "Compose files take variables of the process")]
 fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
-/// Reads files for the phases, within the policy.
-pub(crate) struct Loader<'a> {
-    folder: &'a Path,
-    policy: LoadPolicy,
+/// What files are loaded with.
+pub(crate) struct Scope<'a> {
     env: &'a BTreeMap<String, String>,
+    folder: &'a Path,
+    /// The files that include these, the outermost first.
+    chain: Vec<PathBuf>,
+}
+
+/// Loads files for the phases.
+pub(crate) struct Loader<'a> {
+    files: files::Files,
+    home: Option<&'a str>,
+    /// Files that services extend, by path and by the variables that they were loaded with.
+    bases: RefCell<HashMap<(PathBuf, usize), Node>>,
+    secrets: RefCell<BTreeMap<String, String>>,
 }
 
 impl Loader<'_> {
-    /// The text of a regular file that the policy allows.
     pub(crate) fn text(&self, path: &Path) -> Result<String> {
-        let real = std::fs::canonicalize(path).map_err(|e| Error::file(path, e))?;
-        if self.policy == LoadPolicy::Untrusted {
-            let root = std::fs::canonicalize(self.folder).map_err(|e| Error::file(self.folder, e))?;
-            if !real.starts_with(&root) {
-                let message = format!("{} lies outside the project folder", path.display());
-                return Err(Error::new(ErrorKind::Forbidden, message).hint("move it into the project folder, or load with the policy `trusted`"));
-            }
-        }
-        let meta = std::fs::metadata(&real).map_err(|e| Error::file(path, e))?;
-        if !meta.is_file() {
-            return Err(Error::invalid(format!("{} is not a regular file", path.display())).hint("give a file"));
-        }
-        if meta.len() > yaml::BYTES as u64 {
-            return Err(Error::invalid(format!("{} is larger than {} MiB", path.display(), yaml::BYTES >> 20)));
-        }
-        let bytes = std::fs::read(&real).map_err(|e| Error::file(path, e))?;
-        String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not UTF-8", path.display())).hint("save it as UTF-8"))
+        self.files.text(path)
     }
 
-    /// A file that another one names, made canonical; what is wrong is noted at the place that names it.
-    fn read(&self, path: &Path, place: &Place, key: &str, problems: &mut Problems) -> Option<Node> {
-        match self.text(path) {
-            Ok(text) => self.documents(&path.display().to_string(), &text, problems),
-            Err(e) => {
-                problems.errors.push(place.diagnostic(key, e.message().to_owned()));
-                None
-            }
-        }
+    /// The documents of a file.
+    fn documents(&self, path: &Path) -> Result<Vec<Node>> {
+        let text = self.text(path)?;
+        yaml::parse(&path.display().to_string(), &text).map_err(|d| Error::compose(vec![*d]))
     }
 
-    /// The documents of one text, merged, interpolated and canonical.
-    fn documents(&self, name: &str, text: &str, problems: &mut Problems) -> Option<Node> {
-        let documents = match yaml::parse(name, text) {
-            Ok(documents) => documents,
-            Err(d) => {
-                problems.errors.push(*d);
-                return None;
-            }
-        };
+    /// A file that a service extends: merged and canonical, with its paths made absolute.
+    fn base(&self, path: &Path, folder: &Path, at: &Node, trail: &Trail<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let key = (path.to_owned(), std::ptr::from_ref(scope.env) as usize);
+        if let Some(known) = self.bases.borrow().get(&key) {
+            return Some(known.clone());
+        }
+        let documents = self.documents(path).map_err(|e| problems.unreadable(&e, at, trail)).ok()?;
         let mut whole: Option<Node> = None;
-        for mut document in documents.into_iter().filter(|d| !d.is_null()) {
-            if !matches!(document.value, Yaml::Map(_)) {
-                problems.errors.push(document.place.diagnostic("", format!("expected a mapping, found {}", document.kind())));
+        for mut document in documents {
+            if !is_mapping(&document, problems) {
                 continue;
             }
-            interpolate::tree(&mut document, "", self.env, problems);
-            normalize::old_external_names(&mut document);
-            form::apply(&mut document, attributes::FILE, "", problems);
-            match &mut whole {
-                None => whole = Some(document),
-                Some(first) => merge::merge(first, document, &[]),
+            interpolate::tree(&mut document, scope.env, problems);
+            lay(&mut whole, document, problems);
+            if let Some(whole) = &mut whole {
+                unique::enforce(whole, problems);
+                canonical::file(whole, problems);
+                canonical::omit_empty(whole);
+                unique::enforce(whole, problems);
             }
         }
-        if whole.is_none() && problems.errors.is_empty() {
-            problems.errors.push(Diagnostic { file: name.to_owned(), message: "the file is empty".to_owned(), ..Diagnostic::default() });
-        }
-        whole
+        let Some(mut whole) = whole else {
+            problems.errors.push(at.problem(trail, format!("{} is empty", path.display())));
+            return None;
+        };
+        paths::Resolver { folder, home: self.home }.file(&mut whole);
+        self.bases.borrow_mut().insert(key, whole.clone());
+        Some(whole)
     }
 
-    /// One file with what it extends and includes.
-    fn file(&self, name: &str, text: &str, folder: &Path, seen: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<Node> {
-        let mut node = self.documents(name, text, problems)?;
-        extends::resolve(&mut node, folder, self, problems);
-        paths::file(&mut node, folder);
-        if let Some(includes) = node.remove("include") {
-            for (i, include) in includes.items().iter().enumerate() {
-                let key = format!("include[{i}]");
-                let files: Vec<String> = match &include.value {
-                    Yaml::Text(t) => vec![t.clone()],
-                    _ => match include.get("path").map(|p| &p.value) {
-                        Some(Yaml::Text(t)) => vec![t.clone()],
-                        Some(Yaml::List(l)) => l.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect(),
-                        _ => Vec::new(),
-                    },
-                };
-                if files.is_empty() {
-                    problems.errors.push(include.place.diagnostic(&key, "expected a path, or `path`"));
-                }
-                let mut whole: Option<Node> = None;
-                for file in files {
-                    let path = PathBuf::from(paths::absolute(folder, &file));
-                    if seen.contains(&path) {
-                        problems.errors.push(include.place.diagnostic(&key, format!("{} includes itself, by way of others", path.display())));
-                        continue;
-                    }
-                    let own = include.get("project_directory").and_then(Node::as_str).map(|d| PathBuf::from(paths::absolute(folder, d)));
-                    let inner = own.unwrap_or_else(|| path.parent().unwrap_or(folder).to_owned());
-                    seen.push(path.clone());
-                    let found = match self.text(&path) {
-                        Ok(text) => self.file(&path.display().to_string(), &text, &inner, seen, problems),
-                        Err(e) => {
-                            problems.errors.push(include.place.diagnostic(&key, e.message().to_owned()));
-                            None
-                        }
-                    };
-                    seen.pop();
-                    match (&mut whole, found) {
-                        (Some(first), Some(next)) => merge::merge(first, next, &[]),
-                        (None, Some(next)) => whole = Some(next),
-                        _ => {}
-                    }
-                }
-                if let Some(mut included) = whole {
-                    included.remove("name");
-                    included.chain(&format!("included by {name}"));
-                    add_included(&mut node, included, problems);
+    /// Keeps a file with the services that were resolved in it.
+    fn keep_base(&self, path: &Path, scope: &Scope<'_>, file: Node) {
+        self.bases.borrow_mut().insert((path.to_owned(), std::ptr::from_ref(scope.env) as usize), file);
+    }
+
+    /// The values of secrets and configs that an included file takes from its own variables.
+    fn remember_secrets(&self, file: Option<&Node>, env: &BTreeMap<String, String>) {
+        let mut known = self.secrets.borrow_mut();
+        for section in ["secrets", "configs"] {
+            for (_, object) in file.and_then(|f| f.get(section)).into_iter().flat_map(Node::each) {
+                if let Some((name, value)) = object.str("environment").and_then(|n| env.get_key_value(n)) {
+                    known.insert(name.clone(), value.clone());
                 }
             }
         }
-        Some(node)
+    }
+
+    /// Files that are named by another one.
+    fn model(&self, files: &[(PathBuf, &Node)], trail: &Trail<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let mut all = Vec::new();
+        for (path, at) in files {
+            match self.documents(path) {
+                Ok(documents) => all.push((path.clone(), documents)),
+                Err(e) => problems.unreadable(&e, at, trail),
+            }
+        }
+        self.whole(all, scope, problems)
+    }
+
+    /// Files laid over each other.
+    fn whole(&self, files: Vec<(PathBuf, Vec<Node>)>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let mut whole: Option<Node> = None;
+        for (path, documents) in files {
+            for mut document in documents {
+                if !is_mapping(&document, problems) {
+                    continue;
+                }
+                interpolate::tree(&mut document, scope.env, problems);
+                extends::resolve(&mut document, &path, self, scope, problems);
+                include::resolve(&mut document, &path, self, scope, problems);
+                lay(&mut whole, document, problems);
+                let Some(whole) = &mut whole else { continue };
+                unique::enforce(whole, problems);
+                schema::check(whole, schema_table::FILE, problems);
+                if let Some(version) = whole.remove("version") {
+                    problems.warnings.push(version.problem(&Trail::ROOT.key("version"), "`version` is obsolete and has no effect"));
+                }
+                canonical::file(whole, problems);
+                canonical::omit_empty(whole);
+                unique::enforce(whole, problems);
+            }
+        }
+        let whole = whole.as_mut()?;
+        validate::defaults(whole);
+        validate::check(whole, problems);
+        paths::Resolver { folder: scope.folder, home: self.home }.file(whole);
+        normalize::environment(whole, scope.env);
+        Some(std::mem::replace(whole, Node::new(Yaml::Null, &node::Place::default())))
     }
 }
 
-/// What an included file defines must not be defined differently here.
-fn add_included(node: &mut Node, included: Node, problems: &mut Problems) {
-    let Yaml::Map(sections) = included.value else { return };
-    for (section, value) in sections {
-        if node.get(&section.name).is_none() {
-            node.set(&section.name, value);
-            continue;
-        }
-        for (key, item) in value.entries() {
-            let Some(own) = node.get_mut(&section.name) else { continue };
-            match own.get(&key.name) {
-                None => own.set(&key.name, item.clone()),
-                Some(there) if there.to_json() == item.to_json() => {}
-                Some(there) => {
-                    let path = join(&section.name, &key.name);
-                    problems.errors.push(there.place.diagnostic(&path, "this is defined differently in a file that is included"));
-                }
-            }
-        }
+fn is_mapping(document: &Node, problems: &mut Problems) -> bool {
+    if document.entries().is_none() {
+        problems.errors.push(document.unexpected(&Trail::ROOT, "a mapping"));
+        problems.partial = true;
     }
+    document.entries().is_some()
+}
+
+/// Lays a document over what is there.
+fn lay(whole: &mut Option<Node>, mut document: Node, problems: &mut Problems) {
+    match whole {
+        None => {
+            merge::sweep(&mut document);
+            *whole = Some(document);
+        }
+        Some(base) => merge::merge(base, document, &Trail::ROOT, false, problems),
+    }
+}
+
+/// The name that files give the project: the last one counts.
+fn own_name(files: &[(PathBuf, Vec<Node>)], env: &BTreeMap<String, String>) -> Option<String> {
+    let name = files.iter().flat_map(|(_, documents)| documents).filter_map(|d| d.str("name").filter(|n| !n.is_empty())).next_back()?;
+    // What is wrong with it is told when the file is filled in.
+    interpolate::text(name, &|n| env.get(n).cloned(), &mut |_| {}).map(|o| o.text).ok()
 }
 
 /// Loads a project from files, or from a text.
 pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions) -> Result<Loaded> {
-    let found = discover::discover(files, text.is_some(), options)?;
-    let mut problems = Problems::default();
-    let loader = Loader { folder: &found.folder, policy: options.policy, env: &found.env };
-    let mut whole: Option<Node> = None;
-    let mut sources: Vec<(String, String)> = Vec::new();
+    let reader = |folder: &Path| {
+        let roots: Vec<&Path> = [folder].into_iter().chain(options.roots.iter().map(PathBuf::as_path)).collect();
+        files::Files::new(options.policy, &roots)
+    };
+    // Files of variables that the caller names are the caller's own affair.
+    let read = |file: &Path, folder: &Path| if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) };
+    let mut found = discover::discover(files, text.is_some(), options, &read)?;
+    let mut problems = Problems { warnings: std::mem::take(&mut found.warnings), ..Problems::default() };
+    let home = found.env.get("HOME").cloned();
+    let loader = Loader { files: reader(&found.folder), home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::default() };
+    let mut sources: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for path in &found.files {
-        sources.push((path.display().to_string(), loader.text(path)?));
-    }
-    sources.extend(text.map(|t| ("compose.yaml".to_owned(), t.to_owned())));
-    for (name, text) in &sources {
-        let mut seen = vec![PathBuf::from(name)];
-        let Some(node) = loader.file(name, text, &found.folder, &mut seen, &mut problems) else { continue };
-        match &mut whole {
-            None => whole = Some(node),
-            Some(base) => merge::merge(base, node, &[]),
+        match loader.documents(path) {
+            Ok(documents) => sources.push((path.clone(), documents)),
+            Err(e) if e.diagnostics().is_empty() => return Err(e),
+            Err(e) => {
+                problems.partial = true;
+                problems.errors.extend(e.diagnostics().iter().cloned());
+            }
         }
     }
-    let fail = |problems: Problems| Err(Error::compose(problems.errors));
-    let Some(mut whole) = whole.filter(|_| problems.errors.is_empty()) else { return fail(problems) };
-    merge::sweep(&mut whole);
-    let name = discover::project_name(&found.name, &whole, &found.folder)?;
-    normalize::normalize(&mut whole, &name, &found.env, &mut problems);
-    if !problems.errors.is_empty() {
-        return fail(problems);
+    if let Some(text) = text {
+        match yaml::parse("compose.yaml", text) {
+            Ok(documents) => sources.push((PathBuf::from("compose.yaml"), documents)),
+            Err(d) => {
+                problems.partial = true;
+                problems.errors.push(*d);
+            }
+        }
     }
-    let mut model = normalize::typed(&whole, &name)?;
-    select::select(&mut model, &found.profiles, &whole, &mut problems);
-    environment_files::fold(&mut model, &loader, &mut problems);
-    if !problems.errors.is_empty() {
-        return fail(problems);
+    let name = discover::project_name(found.name.as_deref(), own_name(&sources, &found.env).as_deref(), &found.folder);
+    if let Ok(name) = &name {
+        found.env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     }
+    let scope = Scope { env: &found.env, folder: &found.folder, chain: Vec::new() };
+    let first = sources.first().map(|(path, _)| path.display().to_string());
+    let whole = loader.whole(sources, &scope, &mut problems);
+    let whole = whole.filter(|w| w.entries().is_some_and(|e| !e.is_empty()));
+    if whole.is_none() && problems.errors.is_empty() {
+        let expected = Some("a mapping with `services`".to_owned());
+        problems.errors.push(Diagnostic { file: first.unwrap_or_default(), line: 1, column: 1, message: "the file is empty".to_owned(), expected, ..Diagnostic::default() });
+    }
+    let Some(mut whole) = whole.filter(|_| !problems.partial) else { return Err(problems.error()) };
+    let name = match name {
+        Ok(name) => name,
+        Err(e) if problems.errors.is_empty() => return Err(e),
+        Err(_) => return Err(problems.error()),
+    };
+    normalize::normalize(&mut whole, &name, &found.env);
+    form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
+    let mut model = select::typed(&whole, &name)?;
+    select::select(&mut model, &found.profiles);
+    consistency::check(&model, &whole, &mut problems);
+    reach::check(&model, &whole, &loader, &mut problems);
+    let hashes = if problems.errors.is_empty() { model.services.iter().map(|(n, s)| (n.clone(), super::hash::service(s))).collect() } else { BTreeMap::new() };
+    environment_files::fold(&mut model, &whole, &loader, &found.env, &mut problems);
+    if !problems.errors.is_empty() {
+        return Err(problems.error());
+    }
+    select::drop_unused(&mut model);
+    let mut variables = loader.secrets.into_inner();
     let named = model.secrets.values().chain(model.configs.values()).map(|o| &o.environment);
-    let variables = named.filter_map(|n| Some((n.clone(), found.env.get(n)?.clone()))).collect();
-    Ok(Loaded { model, variables, folder: found.folder, files: found.files, warnings: problems.warnings })
+    for (name, value) in named.filter_map(|n| found.env.get_key_value(n)) {
+        variables.insert(name.clone(), value.clone());
+    }
+    Ok(Loaded { model, hashes, variables, folder: found.folder, files: found.files, warnings: problems.warnings })
 }

@@ -88,6 +88,22 @@ model! {
         pub labels: BTreeMap<String, String>,
     }
 
+    /// A model that services use.
+    pub struct ModelConfig {
+        /// Its name on the engine.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub name: String,
+        /// The model itself, as its registry names it.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub model: String,
+        /// How much text it looks at.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub context_size: i64,
+        /// Flags for what runs it.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub runtime_flags: Vec<String>,
+    }
+
     /// A secret or a config.
     pub struct ConfigObject {
         /// Its name on the engine.

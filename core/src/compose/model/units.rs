@@ -47,6 +47,14 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A number as Go writes a short float: the fewest digits that mean it, and no fraction where there is none.
+pub(super) fn short_float<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    if *number == number.trunc() && number.abs() < 9e15 {
+        return serializer.serialize_i64(*number as i64);
+    }
+    serializer.serialize_f64(number.to_string().parse().unwrap_or_else(|_| f64::from(*number)))
+}
+
 macro_rules! text_schema {
     ($name:ident) => {
         impl schemars::JsonSchema for $name {
