@@ -68,8 +68,8 @@ fn service(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
 
 fn build(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
     if let Yaml::Text(_) = &node.value {
-        let place = node.place.clone();
-        *node = Node::map([("context", node.clone())], &place);
+        let (place, mark) = (node.place.clone(), node.mark);
+        *node = Node { mark, ..Node::map([("context", node.clone())], &place) };
         return;
     }
     each(node, "secrets", trail, problems, reference);
@@ -109,7 +109,7 @@ fn change(node: &mut Node, name: &str, with: impl Fn(&Node) -> Option<Node>) {
     if let Some(inner) = node.get_mut(name)
         && let Some(changed) = with(inner)
     {
-        *inner = changed;
+        *inner = Node { mark: inner.mark, ..changed };
     }
 }
 
@@ -132,8 +132,7 @@ fn each(node: &mut Node, name: &str, trail: &Trail<'_>, problems: &mut Problems,
             }
         }
     }
-    let place = list.place.clone();
-    *list = Node::list(out, &place);
+    list.value = Yaml::List(std::rc::Rc::new(out));
 }
 
 fn reference(item: &Node) -> Result<Vec<Node>, String> {

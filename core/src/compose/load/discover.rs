@@ -90,7 +90,10 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
         take(&folder, &mut env, &mut warnings)?;
     }
     let mut profiles = o.profiles.clone();
-    profiles.extend(set(&env, "COMPOSE_PROFILES").iter().flat_map(|p| p.split(',')).map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()));
+    if profiles.is_empty() {
+        // Without any, the profile of no name is active.
+        profiles.extend(env.get("COMPOSE_PROFILES").map_or("", String::as_str).split(',').map(|p| p.trim().to_owned()));
+    }
     let name = o.name.clone().or_else(|| set(&env, "COMPOSE_PROJECT_NAME"));
     Ok(Found { files, folder, env, profiles, name, warnings })
 }

@@ -8,19 +8,22 @@ use super::{
 };
 use crate::{compose::model::Model, error::Error};
 
-pub(super) fn fold(model: &mut Model, whole: &Node, loader: &Loader<'_>, env: &BTreeMap<String, String>, problems: &mut Problems) {
+/// The item of a list of a service, for its place.
+fn item(whole: &Node, service: &str, list: &str, at: usize) -> Node {
+    let found = whole.get("services").and_then(|s| s.get(service)?.get(list)?.items().get(at));
+    found.cloned().unwrap_or_else(|| Node::new(super::node::Yaml::Null, &whole.place))
+}
+
+/// Folds the variables of files in.
+pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, env: &BTreeMap<String, String>, problems: &mut Problems) {
     let root = Trail::ROOT;
     let section = root.key("services");
-    let nothing = Node::new(super::node::Yaml::Null, &whole.place);
     for (name, service) in &mut model.services {
         let trail = section.key(name);
-        let node = |list: &str, i: usize| {
-            whole.get("services").and_then(|s| s.get(name)?.get(list)?.items().get(i)).cloned().unwrap_or_else(|| nothing.clone())
-        };
         let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
         let list = trail.key("env_file");
         for (i, file) in service.env_file.iter().enumerate() {
-            let (at, trail) = (node("env_file", i), list.index(i));
+            let (at, trail) = (item(whole, name, "env_file", i), list.index(i));
             if !file.required && !Path::new(&file.path).exists() {
                 continue;
             }
@@ -45,10 +48,19 @@ pub(super) fn fold(model: &mut Model, whole: &Node, loader: &Loader<'_>, env: &B
             service.environment = all;
         }
         service.env_file.clear();
+    }
+}
+
+/// Folds the labels of files in.
+pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, problems: &mut Problems) {
+    let root = Trail::ROOT;
+    let section = root.key("services");
+    for (name, service) in &mut model.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        let trail = section.key(name);
         let list = trail.key("label_file");
         for (i, file) in service.label_file.iter().enumerate() {
-            let (at, trail) = (node("label_file", i), list.index(i));
+            let (at, trail) = (item(whole, name, "label_file", i), list.index(i));
             let Some(text) = text(file, &at, &trail, loader, problems) else { continue };
             let mut unset = Vec::new();
             match dotenv::parse(&text, &|_| None, &mut |n| unset.push(n.to_owned())) {

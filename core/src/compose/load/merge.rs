@@ -88,11 +88,13 @@ impl Merge<'_> {
         match rule(trail) {
             Rule::Replace => *base = over,
             Rule::Sequence => {
+                take_out(base, &over);
                 let mut items = sequence(base);
                 items.extend(sequence(&over));
                 self.list(base, &over, items);
             }
             Rule::Hosts => {
+                take_out(base, &over);
                 let mut items = sequence(base);
                 let more: Vec<Node> = sequence(&over).into_iter().filter(|n| !items.iter().any(|i| i.same(n))).collect();
                 items.extend(more);
@@ -209,6 +211,15 @@ impl Merge<'_> {
         }
         let place = base.place.clone();
         *base = Node::list(out, &place);
+    }
+}
+
+/// Entries that the mapping above marks, before both become lists.
+fn take_out(base: &mut Node, over: &Node) {
+    if over.each().any(|(_, v)| v.mark != Mark::None)
+        && let Some(own) = base.entries_mut()
+    {
+        own.retain(|name, _| over.get(name).is_none_or(|v| v.mark == Mark::None));
     }
 }
 

@@ -86,7 +86,7 @@ options! {
         pub env: BTreeMap<String, String>,
         /// Leaves the variables of this process out.
         pub clear_env: bool,
-        /// Active profiles, beside those of `COMPOSE_PROFILES`; `*` is all.
+        /// Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
         pub profiles: Vec<String>,
         /// The project's name in place of the file's.
         pub name: Option<String>,
@@ -194,7 +194,11 @@ impl Loader<'_> {
                 continue;
             }
             interpolate::tree(&mut document, scope.env, problems);
-            lay(&mut whole, document, problems);
+            // `!reset` and `!override` stay: a service here may extend another one.
+            match &mut whole {
+                None => whole = Some(document),
+                Some(base) => merge::merge(base, document, &Trail::ROOT, true, problems),
+            }
             if let Some(whole) = &mut whole {
                 unique::enforce(whole, problems);
                 canonical::file(whole, problems);
@@ -291,6 +295,21 @@ fn lay(whole: &mut Option<Node>, mut document: Node, problems: &mut Problems) {
     }
 }
 
+/// Numbers that JSON does not know cannot be printed; docker compose fails on them, too.
+fn unprintable(whole: &Node, problems: &mut Problems) {
+    fn walk(node: &Node, trail: &Trail<'_>, problems: &mut Problems) {
+        match &node.value {
+            Yaml::Float(f) if !f.is_finite() => problems.errors.push(node.unexpected(trail, "a number that ends")),
+            Yaml::List(items) => items.iter().enumerate().for_each(|(i, n)| walk(n, &trail.index(i), problems)),
+            Yaml::Map(map) => map.iter().for_each(|(k, v)| walk(v, &trail.key(&k.name), problems)),
+            _ => {}
+        }
+    }
+    for (key, value) in whole.each().filter(|(k, _)| k.name.starts_with("x-")) {
+        walk(value, &Trail::ROOT.key(&key.name), problems);
+    }
+}
+
 /// The name that files give the project: the last one counts.
 fn own_name(files: &[(PathBuf, Vec<Node>)], env: &BTreeMap<String, String>) -> Option<String> {
     let name = files.iter().flat_map(|(_, documents)| documents).filter_map(|d| d.str("name").filter(|n| !n.is_empty())).next_back()?;
@@ -348,14 +367,16 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         Err(e) if problems.errors.is_empty() => return Err(e),
         Err(_) => return Err(problems.error()),
     };
+    unprintable(&whole, &mut problems);
     normalize::normalize(&mut whole, &name, &found.env);
     form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
     let mut model = select::typed(&whole, &name)?;
     select::select(&mut model, &found.profiles);
     consistency::check(&model, &whole, &mut problems);
     reach::check(&model, &whole, &loader, &mut problems);
+    environment_files::labels(&mut model, &whole, &loader, &mut problems);
     let hashes = if problems.errors.is_empty() { model.services.iter().map(|(n, s)| (n.clone(), super::hash::service(s))).collect() } else { BTreeMap::new() };
-    environment_files::fold(&mut model, &whole, &loader, &found.env, &mut problems);
+    environment_files::variables(&mut model, &whole, &loader, &found.env, &mut problems);
     if !problems.errors.is_empty() {
         return Err(problems.error());
     }

@@ -153,7 +153,7 @@ pub(crate) fn float_text(f: f64) -> String {
         return if f > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
     }
     let (mantissa, exponent) = split(f);
-    if f != 0.0 && !(-4..21).contains(&exponent) {
+    if f != 0.0 && !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn floats_as_go_prints_them() {
-        for (f, text) in [(1.0, "1"), (1.5, "1.5"), (1e21, "1e+21"), (1e20, "100000000000000000000"), (1e-5, "1e-05"), (0.0001, "0.0001"), (-0.0, "-0")] {
+        for (f, text) in [(1.0, "1"), (1.5, "1.5"), (1e21, "1e+21"), (1e20, "1e+20"), (123456.0, "123456"), (1234567.0, "1.234567e+06"), (1e-5, "1e-05"), (0.0001, "0.0001"), (-0.0, "-0")] {
             assert_eq!(float_text(f), text);
         }
     }

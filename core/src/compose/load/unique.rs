@@ -117,8 +117,7 @@ fn at(node: &mut Node, path: &[&str], identity: Identity, trail: &Trail<'_>, pro
             None => return,
         }
     }
-    let place = here.place.clone();
-    *here = Node::list(out, &place);
+    here.value = Yaml::List(std::rc::Rc::new(out));
 }
 
 /// The part before `=`.
@@ -186,7 +185,7 @@ fn port(node: &Node) -> Result<String, String> {
         Yaml::Int(i) => Ok(i.to_string()),
         Yaml::Text(t) => Ok(t.clone()),
         Yaml::Map(_) => {
-            let Some(Yaml::Int(target)) = node.get("target").map(|t| &t.value) else {
+            let Some(target) = node.get("target").and_then(Node::scalar_text) else {
                 return Err("`target`, the port in the container".to_owned());
             };
             let published = match node.get("published").map(|p| &p.value) {

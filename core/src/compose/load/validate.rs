@@ -72,6 +72,13 @@ fn service(service: &Node, trail: &Trail<'_>, problems: &mut Problems) {
             problems.errors.push(ip.unexpected(&trail.key("ports").index(i).key("host_ip"), "an IP address"));
         }
     }
+    for (i, volume) in service.get("volumes").map(Node::items).unwrap_or_default().iter().enumerate() {
+        if volume.str("type") == Some("bind") && volume.get("source").is_none() {
+            let mut d = volume.problem(&trail.key("volumes").index(i), "`source`, the path on the host, is missing");
+            d.expected = Some("`source`: a path".to_owned());
+            problems.errors.push(d);
+        }
+    }
     let watches = trail.key("develop");
     for (i, watch) in service.get("develop").and_then(|d| d.get("watch")).map(Node::items).unwrap_or_default().iter().enumerate() {
         if watch.str("path") == Some("") {

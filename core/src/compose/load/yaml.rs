@@ -18,6 +18,8 @@ use crate::error::Diagnostic;
 const DEPTH: usize = 200;
 /// More nodes, aliases written out, are refused.
 pub(crate) const NODES: usize = 600_000;
+/// Longer keys are refused, as YAML says.
+const LONGEST_KEY: usize = 1024;
 /// Larger files are refused.
 pub(crate) const BYTES: usize = 16 << 20;
 
@@ -117,7 +119,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         let Some((node, anchor, from, is_merge)) = done else { continue };
         if anchor > 0 {
             let size = reader.nodes.saturating_sub(from) + 1;
-            reader.anchors.insert(anchor, (node.clone(), size));
+            reader.anchors.insert(anchor, (without_resets(&node), size));
         }
         let path = path(&stack);
         match stack.last_mut().map(|f| &mut f.kind) {
@@ -126,10 +128,13 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
             Some(Kind::List(_)) => {}
             Some(Kind::Map { entries, key, merges, merge }) => match key.take() {
                 None => {
-                    let name = match &node.value {
+                    let name: Rc<str> = match &node.value {
                         Yaml::Text(name) => Rc::from(name.as_str()),
                         _ => return Err(Box::new(node.place.diagnostic(&path(), format!("a key must be a text, and this is {}", node.kind())))),
                     };
+                    if name.len() > LONGEST_KEY {
+                        return Err(Box::new(node.place.diagnostic(&path(), format!("a key may have {LONGEST_KEY} bytes at most"))));
+                    }
                     if is_merge && merge.is_none() {
                         *merge = Some(node.place.clone());
                         *key = Some(Key { name: Rc::from(""), place: node.place });
@@ -148,6 +153,17 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         }
     }
     Ok(documents)
+}
+
+/// What an alias stands for: `!reset` counts where it is written only.
+fn without_resets(node: &Node) -> Node {
+    let Yaml::Map(map) = &node.value else { return node.clone() };
+    if !map.iter().any(|(_, v)| v.mark == Mark::Reset) {
+        return node.clone();
+    }
+    let mut map = (**map).clone();
+    map.retain(|_, v| v.mark != Mark::Reset);
+    Node { value: Yaml::Map(Rc::new(map)), ..node.clone() }
 }
 
 /// The key path of what is open.

@@ -43,7 +43,7 @@ pub struct Model {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub configs: BTreeMap<String, ConfigObject>,
     /// Its models by key.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing)]
     pub models: BTreeMap<String, ModelConfig>,
     /// Services that no active profile selects.
     #[serde(skip)]

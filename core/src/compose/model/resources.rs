@@ -48,8 +48,8 @@ model! {
         /// Subnets.
         #[serde(skip_serializing_if = "is_zero")]
         pub config: Vec<IpamPool>,
-        /// Options of the driver.
-        #[serde(skip_serializing_if = "is_zero")]
+        /// Options of the driver. docker compose reads them, and neither prints nor uses them.
+        #[serde(skip_serializing)]
         pub options: BTreeMap<String, String>,
     }
 

@@ -705,7 +705,8 @@ impl Serialize for Ulimit {
             #[serde(skip_serializing_if = "is_zero")]
             hard: i64,
         }
-        if self.single { serializer.serialize_i64(self.soft) } else { Both { soft: self.soft, hard: self.hard }.serialize(serializer) }
+        // A single zero is written as the pair of nothing that Go makes of it.
+        if self.single && self.soft != 0 { serializer.serialize_i64(self.soft) } else { Both { soft: self.soft, hard: self.hard }.serialize(serializer) }
     }
 }
 
