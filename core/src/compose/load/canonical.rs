@@ -59,7 +59,7 @@ fn service(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
     }
     each(node, "ports", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::ports(item, t),
-        Yaml::Int(_) => Ok(vec![Node::map([("target", item.clone())], &item.place)]),
+        Yaml::Int(i) => short::ports(item, &i.to_string()),
         Yaml::Map(_) => Ok(vec![item.clone()]),
         _ => Err(format!("a whole number, a text or a mapping, found {}", item.shown())),
     });

@@ -69,9 +69,25 @@ pub(crate) fn integer(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-/// A number as Go's `strconv` reads it, but for hexadecimal ones.
+/// A number as Go's `strconv` reads it: with `_` between digits, or hexadecimal with an exponent of two.
 pub(crate) fn float(text: &str) -> Option<f64> {
-    let plain = text.strip_prefix(['+', '-']).unwrap_or(text).to_ascii_lowercase();
+    let between = |at: usize| {
+        let digit = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_hexdigit());
+        digit(at.checked_sub(1).and_then(|i| text.as_bytes().get(i).copied())) && digit(text.as_bytes().get(at + 1).copied())
+    };
+    if text.match_indices('_').any(|(at, _)| !between(at)) {
+        return None;
+    }
+    let text = text.replace('_', "");
+    let plain = text.strip_prefix(['+', '-']).unwrap_or(&text).to_ascii_lowercase();
+    if let Some(hex) = plain.strip_prefix("0x") {
+        let (mantissa, exponent) = hex.split_once('p')?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{whole}{fraction}");
+        let shift = i32::try_from(fraction.len()).ok()? * 4;
+        let value = u64::from_str_radix(&digits, 16).ok()? as f64 * 2f64.powi(exponent.parse::<i32>().ok()?.checked_sub(shift)?);
+        return Some(if text.starts_with('-') { -value } else { value });
+    }
     let named = matches!(plain.as_str(), "inf" | "infinity" | "nan");
     let ends = plain.ends_with(|c: char| c.is_ascii_digit() || c == '.');
     (named || ends).then(|| text.parse().ok()).flatten().filter(|f: &f64| named || f.is_finite())

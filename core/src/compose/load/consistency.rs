@@ -17,6 +17,15 @@ struct Checker<'a> {
     problems: &'a mut Problems,
 }
 
+/// The number of containers stands in two places, where there is `deploy`.
+pub(super) fn settle(model: &mut Model) {
+    for service in model.services.values_mut() {
+        if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+            deploy.replicas = Some(scale);
+        }
+    }
+}
+
 /// Tells what does not hold together.
 pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
     let mut checker = Checker { model, whole, problems };

@@ -54,6 +54,7 @@ fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>
         Yaml::Text(t) => (t.clone(), None),
         Yaml::Map(_) => match (extends.str("service"), extends.get("file")) {
             (Some(service), None) => (service.to_owned(), None),
+            (Some(service), Some(file)) if file.is_null() => (service.to_owned(), None),
             (Some(service), Some(file)) if file.as_str().is_some() => (service.to_owned(), Some(file)),
             (None, _) => {
                 problems.errors.push(extends.problem(&trail, "`service`, the name of the service to extend, is missing"));

@@ -16,7 +16,7 @@ const LONGEST: usize = 60;
 
 /// Takes in what a file includes.
 pub(super) fn resolve(file: &mut Node, name: &Path, loader: &Loader<'_>, scope: &Scope<'_>, problems: &mut Problems) {
-    let Some(includes) = file.remove("include") else { return };
+    let Some(includes) = file.remove("include").filter(|n| n.mark != super::node::Mark::Reset) else { return };
     let root = Trail::ROOT;
     let trail = root.key("include");
     match &includes.value {
@@ -107,7 +107,9 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
         }
     }
     env.extend(scope.env.iter().map(|(k, v)| (k.clone(), v.clone())));
-    let inner = Scope { env: &env, folder: &folder, chain };
+    // Paths are meant from a project folder that is there; docker compose takes its parent where it is not.
+    let base = if folder.is_dir() { folder.as_path() } else { folder.parent().unwrap_or(&folder) };
+    let inner = Scope { env: &env, folder: base, chain };
     let whole = loader.model(&sources, trail, &inner, problems);
     loader.remember_secrets(whole.as_ref(), &env);
     whole
@@ -118,7 +120,7 @@ fn import(file: &mut Node, included: &Node, problems: &mut Problems) {
     let root = Trail::ROOT;
     for section in ["services", "volumes", "networks", "secrets", "configs", "models"] {
         let Some(from) = included.get(section).filter(|s| s.entries().is_some()) else { continue };
-        if file.get(section).is_none_or(Node::is_null) {
+        if file.get(section).is_none() {
             file.set(section, Node::map([], &from.place));
         }
         let Some(to) = file.get_mut(section).filter(|s| s.entries().is_some()) else { continue };

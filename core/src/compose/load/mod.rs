@@ -374,6 +374,7 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     select::select(&mut model, &found.profiles);
     consistency::check(&model, &whole, &mut problems);
     reach::check(&model, &whole, &loader, &mut problems);
+    consistency::settle(&mut model);
     environment_files::labels(&mut model, &whole, &loader, &mut problems);
     let hashes = if problems.errors.is_empty() { model.services.iter().map(|(n, s)| (n.clone(), super::hash::service(s))).collect() } else { BTreeMap::new() };
     environment_files::variables(&mut model, &whole, &loader, &found.env, &mut problems);

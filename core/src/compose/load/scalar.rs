@@ -114,7 +114,7 @@ fn date(text: &str) -> Option<Yaml> {
     let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
     let finish = |time: Time, offset: UtcOffset| PrimitiveDateTime::new(date, time).assume_offset(offset).format(&Rfc3339).ok().map(Yaml::Time);
     if rest.is_empty() {
-        return if text.len() == 10 { finish(Time::MIDNIGHT, UtcOffset::UTC) } else { None };
+        return finish(Time::MIDNIGHT, UtcOffset::UTC);
     }
     let clock = rest.strip_prefix(['T', 't', ' '])?;
     let spaced = rest.starts_with(' ');

@@ -254,6 +254,13 @@ impl Checker<'_> {
                 Yaml::Broken => false,
                 _ => items.iter().take(i).any(|other| other.same(item)),
             };
+            // A number and a text that says it are the same, as docker compose's schema has it.
+            let twice = twice
+                || match &item.value {
+                    Yaml::Int(n) => texts.contains(n.to_string().as_str()),
+                    Yaml::Text(t) => t.parse::<i64>().is_ok_and(|n| items.iter().take(i).any(|o| matches!(o.value, Yaml::Int(m) if m == n))),
+                    _ => false,
+                };
             if twice {
                 let mut d = item.problem(&trail.index(i), "this item stands in the list a second time");
                 d.expected = Some("items that differ".to_owned());

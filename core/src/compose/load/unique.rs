@@ -191,7 +191,8 @@ fn port(node: &Node) -> Result<String, String> {
             let published = match node.get("published").map(|p| &p.value) {
                 Some(Yaml::Text(t)) => t.clone(),
                 Some(Yaml::Int(i)) => i.to_string(),
-                _ => String::new(),
+                // Not the same as an empty text.
+                _ => "-".to_owned(),
             };
             let (ip, protocol) = (node.str("host_ip").unwrap_or("0.0.0.0"), node.str("protocol").unwrap_or("tcp"));
             Ok(format!("{ip}:{published}:{target}/{protocol}"))

@@ -67,7 +67,7 @@ pub(super) fn check(file: &Node, problems: &mut Problems) {
 fn service(service: &Node, trail: &Trail<'_>, problems: &mut Problems) {
     for (i, port) in service.get("ports").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(ip) = port.get("host_ip")
-            && ip.as_str().is_some_and(|t| !t.is_empty() && t.parse::<IpAddr>().is_err())
+            && ip.as_str().is_some_and(|t| t.parse::<IpAddr>().is_err())
         {
             problems.errors.push(ip.unexpected(&trail.key("ports").index(i).key("host_ip"), "an IP address"));
         }

@@ -46,12 +46,48 @@ enum Kind {
 
 type Wrong = Box<Diagnostic>;
 
+/// So often is a text read again with a tab less.
+const TABS: usize = 20;
+
 /// Reads all documents of a file.
 pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
+    let mut found = read(file, text);
+    // A tab between a key and its value is white space; the parser takes none there.
+    let mut changed = text.to_owned();
+    for _ in 0..TABS {
+        let Err(wrong) = &found else { break };
+        if text.len() > 1 << 20 || !without_tab(&mut changed, wrong) {
+            break;
+        }
+        match read(file, &changed) {
+            Err(next) if (next.line, next.column) == (wrong.line, wrong.column) => break,
+            next => found = next,
+        }
+    }
+    found
+}
+
+/// Puts a space in the place of the tab that a problem is about, when something stands before it in its line.
+fn without_tab(text: &mut String, wrong: &Diagnostic) -> bool {
+    let Some(line) = (wrong.line as usize).checked_sub(1) else { return false };
+    let Some(start) = text.split_inclusive('\n').take(line).map(str::len).reduce(|a, b| a + b).or((line == 0).then_some(0)) else { return false };
+    let rest = text.get(start..).unwrap_or_default();
+    let rest = rest.split('\n').next().unwrap_or_default();
+    let column = wrong.column as usize;
+    let near = rest.char_indices().enumerate().filter(|(i, (_, c))| *c == '\t' && (column.saturating_sub(3)..=column).contains(i)).map(|(_, (at, _))| at).last();
+    let Some(at) = near.filter(|at| rest.get(..*at).is_some_and(|before| before.trim_end().ends_with(':'))) else { return false };
+    text.replace_range(start + at..=start + at, " ");
+    true
+}
+
+fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
     let mut reader = Reader { source: Source::new(file), anchors: HashMap::new(), open: HashSet::new(), nodes: 0 };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = &usual_breaks(text.strip_prefix('\u{feff}').unwrap_or(text));
     if let Some((line, column, c)) = control(text) {
         return Err(reader.wrong(line, column, format!("the file holds the character U+{:04X}, which YAML does not allow", u32::from(c))));
+    }
+    if let Some(line) = unknown_directive(text) {
+        return Err(reader.wrong(line, 1, "this directive is not known: YAML has %YAML and %TAG"));
     }
     let mut documents = Vec::new();
     let mut stack: Vec<Frame> = Vec::new();
@@ -60,7 +96,10 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
             let marker = e.marker();
             // The parser's own words for some problems quote the text; these do not.
             let info = e.info();
-            let info = info.split(['`', '\'', '"']).next().unwrap_or(info).trim_end();
+            let info = match info.split(['`', '\'', '"']).next().unwrap_or(info).trim_end() {
+                "" => "a character does not belong here",
+                info => info,
+            };
             reader.wrong(marker.line() as u32, marker.col() as u32 + 1, format!("this is not YAML: {info}"))
         })?;
         let place = Place::new(&reader.source, span.start.line() as u32, span.start.col() as u32 + 1);
@@ -74,8 +113,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         let done = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let mark = mark(tag.as_deref());
-                let tag = tag.as_deref().filter(|_| mark == Mark::None);
-                let Some(value) = scalar::resolve(&text, style == ScalarStyle::Plain, tag) else {
+                let Some(value) = scalar::resolve(&text, style == ScalarStyle::Plain, tag.as_deref()) else {
                     return Err(reader.at(&place, &stack, "the value does not fit its tag"));
                 };
                 Some((Node { mark, ..Node::new(value, &place) }, anchor, reader.nodes, style == ScalarStyle::Plain && &*text == "<<"))
@@ -100,7 +138,11 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                             reader.at(&p, &stack, "`<<` needs a mapping or a list of mappings")
                         })?)),
                     };
-                    Some((Node { mark, ..Node::new(value, &place) }, anchor, from, false))
+                    let mut node = Node { mark, ..Node::new(value, &place) };
+                    if mark == Mark::Override {
+                        unmark(&mut node);
+                    }
+                    Some((node, anchor, from, false))
                 }
                 None => None,
             },
@@ -153,6 +195,43 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         }
     }
     Ok(documents)
+}
+
+/// Line breaks of old systems become the usual one.
+fn usual_breaks(text: &str) -> std::borrow::Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let old = |(i, b): (usize, &u8)| (*b == b'\r' && bytes.get(i + 1) != Some(&b'\n')) || (*b == 0xc2 && bytes.get(i + 1) == Some(&0x85));
+    if !bytes.iter().enumerate().any(old) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let lone = c == '\r' && chars.peek() != Some(&'\n');
+        out.push(if lone || c == '\u{85}' { '\n' } else { c });
+    }
+    out.into()
+}
+
+/// The line of a directive at the beginning of the file that YAML does not have.
+fn unknown_directive(text: &str) -> Option<u32> {
+    let head = text.lines().enumerate().take_while(|(_, l)| l.is_empty() || l.starts_with(['#', '%']));
+    let mut directives = head.filter(|(_, l)| l.starts_with('%'));
+    directives.find(|(_, l)| !["%YAML ", "%TAG "].iter().any(|known| l.starts_with(known))).map(|(i, _)| i as u32 + 1)
+}
+
+/// Inside of `!override`, marks mean nothing.
+fn unmark(node: &mut Node) {
+    match &mut node.value {
+        Yaml::Map(map) => {
+            for (_, value) in Rc::make_mut(map).iter_mut() {
+                value.mark = Mark::None;
+                unmark(value);
+            }
+        }
+        Yaml::List(list) => Rc::make_mut(list).iter_mut().for_each(unmark),
+        _ => {}
+    }
 }
 
 /// What an alias stands for: `!reset` counts where it is written only.
