@@ -34,7 +34,15 @@ impl<'de> Deserializer<'de> for &'de Node {
             Yaml::Float(f) => visitor.visit_f64(*f),
             Yaml::Text(t) | Yaml::Time(t) => visitor.visit_borrowed_str(t),
             Yaml::List(list) => visitor.visit_seq(Items(list.iter())),
-            Yaml::Map(map) => visitor.visit_map(Pairs { entries: map.iter(), value: None }),
+            Yaml::Map(map) => visitor.visit_map(Pairs { entries: map.iter(), value: None, nulls: true }),
+        }
+    }
+
+    /// A field that says nothing has its default.
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Misfit> {
+        match &self.value {
+            Yaml::Map(map) => visitor.visit_map(Pairs { entries: map.iter(), value: None, nulls: false }),
+            _ => self.deserialize_any(visitor),
         }
     }
 
@@ -47,14 +55,9 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct enum identifier
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map enum identifier
         ignored_any
     }
-}
-
-/// Nothing, or a wrong value: the field has its default.
-fn is_absent(node: &Node) -> bool {
-    node.is_broken()
 }
 
 struct Items<'de>(std::slice::Iter<'de, Node>);
@@ -63,20 +66,22 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Misfit> {
-        self.0.find(|n| !is_absent(n)).map(|n| seed.deserialize(n)).transpose()
+        self.0.find(|n| !n.is_broken()).map(|n| seed.deserialize(n)).transpose()
     }
 }
 
 struct Pairs<'de> {
     entries: std::slice::Iter<'de, (Key, Node)>,
     value: Option<&'de Node>,
+    /// Whether entries that say nothing count.
+    nulls: bool,
 }
 
 impl<'de> MapAccess<'de> for Pairs<'de> {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Misfit> {
-        let Some((key, value)) = self.entries.find(|(_, v)| !is_absent(v)) else { return Ok(None) };
+        let Some((key, value)) = self.entries.find(|(_, v)| !v.is_broken() && (self.nulls || !v.is_null())) else { return Ok(None) };
         self.value = Some(value);
         let name: &'de str = &key.name;
         seed.deserialize(name.into_deserializer()).map(Some)

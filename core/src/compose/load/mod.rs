@@ -370,7 +370,11 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     unprintable(&whole, &mut problems);
     normalize::normalize(&mut whole, &name, &found.env);
     form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
-    let mut model = select::typed(&whole, &name)?;
+    let mut model = match select::typed(&whole, &name) {
+        Ok(model) => model,
+        Err(e) if problems.errors.is_empty() => return Err(e),
+        Err(_) => return Err(problems.error()),
+    };
     select::select(&mut model, &found.profiles);
     consistency::check(&model, &whole, &mut problems);
     reach::check(&model, &whole, &loader, &mut problems);

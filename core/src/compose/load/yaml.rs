@@ -208,7 +208,11 @@ fn usual_breaks(text: &str) -> std::borrow::Cow<'_, str> {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         let lone = c == '\r' && chars.peek() != Some(&'\n');
-        out.push(if lone || c == '\u{85}' { '\n' } else { c });
+        out.push(match c {
+            _ if lone => '\n',
+            '\u{85}' => ' ',
+            c => c,
+        });
     }
     out.into()
 }
