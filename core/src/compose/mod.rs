@@ -3,6 +3,7 @@
 mod app;
 mod apply;
 mod body;
+mod edit;
 pub(crate) mod hash;
 mod labels;
 pub(crate) mod load;
@@ -13,6 +14,7 @@ mod project;
 mod reconcile;
 pub(crate) mod surface;
 mod wait;
+mod write;
 
 pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
 pub use load::{LoadOptions, LoadPolicy};

@@ -145,7 +145,11 @@ fn typed(node: &mut Node, form: Form, trail: &Trail<'_>, problems: &mut Problems
             }
             .to_string(),
         ),
-        (Form::Duration, Yaml::Text(t)) => Yaml::Text(crate::units::go_duration(duration(t).ok_or("a duration such as 1m30s")?)),
+        (Form::Duration, Yaml::Text(t)) => {
+            let (sign, rest) = t.strip_prefix('-').map_or(("", t.as_str()), |rest| ("-", rest));
+            let found = duration(rest).filter(|_| sign.is_empty() || !rest.starts_with('+')).ok_or("a duration such as 1m30s")?;
+            Yaml::Text(if found.is_zero() { "0s".to_owned() } else { format!("{sign}{}", crate::units::go_duration(found)) })
+        }
         (Form::Duration, _) => return wrong("a duration such as 1m30s"),
         (Form::Mode, value) => {
             let mode = match value {
@@ -288,8 +292,9 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
         total = total.checked_add(whole.checked_mul(nanos)?)?;
         if !fraction.is_empty() {
-            let part: f64 = format!("0.{fraction}").parse().ok()?;
-            total = total.checked_add((part * nanos as f64) as u128)?;
+            let digits = fraction.get(..fraction.len().min(18)).unwrap_or_default();
+            let part: u128 = digits.parse().ok()?;
+            total = total.checked_add(part * nanos / 10u128.pow(digits.len() as u32))?;
         }
         rest = tail;
     }

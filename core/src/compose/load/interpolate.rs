@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
     Problems, casts,
-    node::{Node, Trail, Yaml},
+    node::{Mark, Node, Trail, Yaml},
 };
 use crate::error::Diagnostic;
 
@@ -140,6 +140,23 @@ pub(crate) fn tree(node: &mut Node, env: &BTreeMap<String, String>, problems: &m
     walk(node, &Trail::ROOT, &lookup, &mut budget, problems);
 }
 
+/// Turns texts at typed places into their types, and leaves dollars alone.
+pub(crate) fn typed(node: &mut Node, problems: &mut Problems) {
+    fn walk(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
+        match &mut node.value {
+            Yaml::Text(_) => {
+                if let Some(cast) = casts::at(trail) {
+                    casts::apply(node, cast, trail, problems);
+                }
+            }
+            Yaml::List(list) => Rc::make_mut(list).iter_mut().enumerate().for_each(|(i, item)| walk(item, &trail.index(i), problems)),
+            Yaml::Map(map) => Rc::make_mut(map).iter_mut().for_each(|(key, value)| walk(value, &trail.key(&key.name), problems)),
+            _ => {}
+        }
+    }
+    walk(node, &Trail::ROOT, problems);
+}
+
 fn wants_change(node: &Node) -> bool {
     match &node.value {
         Yaml::Text(t) => t.contains('$'),
@@ -150,6 +167,10 @@ fn wants_change(node: &Node) -> bool {
 }
 
 fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usize, problems: &mut Problems) {
+    // What is taken away is never read.
+    if node.mark == Mark::Reset {
+        return;
+    }
     match &mut node.value {
         Yaml::Text(t) => {
             if t.contains('$') {

@@ -135,11 +135,23 @@ impl Problems {
 /// A project that was loaded.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    pub(crate) folder: PathBuf,
-    pub(crate) files: Vec<PathBuf>,
+    /// What no active service uses.
+    pub(crate) unused: Model,
     pub(crate) warnings: Vec<Diagnostic>,
     /// docker compose's hash of every service, of the moment before files of variables are folded in.
     pub(crate) hashes: BTreeMap<String, String>,
+    pub(crate) settings: Settings,
+}
+
+/// What a project was loaded with, as far as changing it needs it.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) folder: PathBuf,
+    pub(crate) files: Vec<PathBuf>,
+    profiles: Vec<String>,
+    policy: LoadPolicy,
+    roots: Vec<PathBuf>,
+    home: Option<String>,
     /// Variables that secrets and configs are made of, and no others.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -256,23 +268,34 @@ impl Loader<'_> {
                 extends::resolve(&mut document, &path, self, scope, problems);
                 include::resolve(&mut document, &path, self, scope, problems);
                 lay(&mut whole, document, problems);
-                let Some(whole) = &mut whole else { continue };
-                unique::enforce(whole, problems);
-                schema::check(whole, schema_table::FILE, problems);
-                if let Some(version) = whole.remove("version") {
-                    problems.warnings.push(version.problem(&Trail::ROOT.key("version"), "`version` is obsolete and has no effect"));
+                if let Some(whole) = &mut whole {
+                    self.document(whole, problems);
                 }
-                canonical::file(whole, problems);
-                canonical::omit_empty(whole);
-                unique::enforce(whole, problems);
             }
         }
-        let whole = whole.as_mut()?;
+        let mut whole = whole?;
+        self.complete(&mut whole, scope, problems);
+        Some(whole)
+    }
+
+    /// What follows each document that is laid over the ones before.
+    fn document(&self, whole: &mut Node, problems: &mut Problems) {
+        unique::enforce(whole, problems);
+        schema::check(whole, schema_table::FILE, problems);
+        if let Some(version) = whole.remove("version") {
+            problems.warnings.push(version.problem(&Trail::ROOT.key("version"), "`version` is obsolete and has no effect"));
+        }
+        canonical::file(whole, problems);
+        canonical::omit_empty(whole);
+        unique::enforce(whole, problems);
+    }
+
+    /// What follows a set of files.
+    fn complete(&self, whole: &mut Node, scope: &Scope<'_>, problems: &mut Problems) {
         validate::defaults(whole);
         validate::check(whole, problems);
         paths::Resolver { folder: scope.folder, home: self.home }.file(whole);
         normalize::environment(whole, scope.env);
-        Some(std::mem::replace(whole, Node::new(Yaml::Null, &node::Place::default())))
     }
 }
 
@@ -361,35 +384,67 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         let expected = Some("a mapping with `services`".to_owned());
         problems.errors.push(Diagnostic { file: first.unwrap_or_default(), line: 1, column: 1, message: "the file is empty".to_owned(), expected, ..Diagnostic::default() });
     }
-    let Some(mut whole) = whole.filter(|_| !problems.partial) else { return Err(problems.error()) };
+    let Some(whole) = whole.filter(|_| !problems.partial) else { return Err(problems.error()) };
     let name = match name {
         Ok(name) => name,
         Err(e) if problems.errors.is_empty() => return Err(e),
         Err(_) => return Err(problems.error()),
     };
+    let settings = Settings {
+        folder: found.folder.clone(),
+        files: found.files,
+        profiles: found.profiles,
+        policy: options.policy,
+        roots: options.roots.clone(),
+        home: home.clone(),
+        variables: BTreeMap::new(),
+    };
+    finish(whole, &name, &found.env, &loader, settings, problems)
+}
+
+/// Makes a project of a value that was changed: a dollar is a dollar, and all else is checked as in a file.
+pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Loaded> {
+    let mut problems = Problems::default();
+    let mut whole = Node::from_json(value, &node::Place::default());
+    interpolate::typed(&mut whole, &mut problems);
+    let roots: Vec<&Path> = [settings.folder.as_path()].into_iter().chain(settings.roots.iter().map(PathBuf::as_path)).collect();
+    let files = files::Files::new(settings.policy, &roots);
+    let home = settings.home.clone();
+    let loader = Loader { files, home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::new(settings.variables.clone()) };
+    loader.document(&mut whole, &mut problems);
+    let env = settings.variables.clone();
+    let folder = settings.folder.clone();
+    loader.complete(&mut whole, &Scope { env: &env, folder: &folder, chain: Vec::new() }, &mut problems);
+    let own = whole.str("name").map(str::to_owned);
+    let name = discover::project_name(own.as_deref(), None, &folder)?;
+    finish(whole, &name, &env, &loader, settings, problems)
+}
+
+/// The phases of the project as a whole.
+fn finish(mut whole: Node, name: &str, env: &BTreeMap<String, String>, loader: &Loader<'_>, settings: Settings, mut problems: Problems) -> Result<Loaded> {
     unprintable(&whole, &mut problems);
-    normalize::normalize(&mut whole, &name, &found.env);
+    normalize::normalize(&mut whole, name, env);
     form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
-    let mut model = match select::typed(&whole, &name) {
+    let mut model = match select::typed(&whole, name) {
         Ok(model) => model,
         Err(e) if problems.errors.is_empty() => return Err(e),
         Err(_) => return Err(problems.error()),
     };
-    select::select(&mut model, &found.profiles);
+    select::select(&mut model, &settings.profiles);
     consistency::check(&model, &whole, &mut problems);
-    reach::check(&model, &whole, &loader, &mut problems);
+    reach::check(&model, &whole, loader, &mut problems);
     consistency::settle(&mut model);
-    environment_files::labels(&mut model, &whole, &loader, &mut problems);
+    environment_files::labels(&mut model, &whole, loader, &mut problems);
     let hashes = if problems.errors.is_empty() { model.services.iter().map(|(n, s)| (n.clone(), super::hash::service(s))).collect() } else { BTreeMap::new() };
-    environment_files::variables(&mut model, &whole, &loader, &found.env, &mut problems);
+    environment_files::variables(&mut model, &whole, loader, env, &mut problems);
     if !problems.errors.is_empty() {
         return Err(problems.error());
     }
-    select::drop_unused(&mut model);
-    let mut variables = loader.secrets.into_inner();
-    let named = model.secrets.values().chain(model.configs.values()).map(|o| &o.environment);
-    for (name, value) in named.filter_map(|n| found.env.get_key_value(n)) {
+    let unused = select::take_unused(&mut model);
+    let mut variables = loader.secrets.borrow().clone();
+    let named = model.secrets.values().chain(model.configs.values()).chain(unused.secrets.values()).chain(unused.configs.values()).map(|o| &o.environment);
+    for (name, value) in named.filter_map(|n| env.get_key_value(n)) {
         variables.insert(name.clone(), value.clone());
     }
-    Ok(Loaded { model, hashes, variables, folder: found.folder, files: found.files, warnings: problems.warnings })
+    Ok(Loaded { model, unused, hashes, warnings: problems.warnings, settings: Settings { variables, ..settings } })
 }

@@ -189,6 +189,27 @@ impl Node {
         Self::new(Yaml::Map(Rc::new(entries.collect())), place)
     }
 
+    /// A tree that holds what a JSON value does.
+    pub(crate) fn from_json(value: &serde_json::Value, place: &Place) -> Self {
+        use serde_json::Value;
+        let value = match value {
+            Value::Null => Yaml::Null,
+            Value::Bool(b) => Yaml::Bool(*b),
+            Value::Number(n) => match (n.as_i64(), n.as_u64()) {
+                (Some(i), _) => Yaml::Int(i),
+                (None, Some(u)) => Yaml::Uint(u),
+                (None, None) => Yaml::Float(n.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(s) => Yaml::Text(s.clone()),
+            Value::Array(list) => Yaml::List(Rc::new(list.iter().map(|v| Self::from_json(v, place)).collect())),
+            Value::Object(map) => {
+                let entry = |(k, v): (&String, &Value)| (Key { name: k.as_str().into(), place: place.clone() }, Self::from_json(v, place));
+                Yaml::Map(Rc::new(map.iter().map(entry).collect()))
+            }
+        };
+        Self::new(value, place)
+    }
+
     /// The same variables as `other`: this value was made of it.
     pub(crate) fn of(mut self, other: &Node) -> Self {
         self.variable.clone_from(&other.variable);

@@ -67,25 +67,27 @@ pub(super) fn select(model: &mut Model, profiles: &[String]) {
 }
 
 /// Takes out what no active service uses, as docker compose does when it prints or starts a project.
-pub(super) fn drop_unused(model: &mut Model) {
-    let mut networks: BTreeSet<&str> = BTreeSet::new();
-    let mut volumes: BTreeSet<&str> = BTreeSet::new();
-    let mut secrets: BTreeSet<&str> = BTreeSet::new();
-    let mut configs: BTreeSet<&str> = BTreeSet::new();
-    let mut models: BTreeSet<&str> = BTreeSet::new();
+pub(super) fn take_unused(model: &mut Model) -> Model {
+    let mut used: [BTreeSet<String>; 5] = Default::default();
+    let [networks, volumes, secrets, configs, models] = &mut used;
     for service in model.services.values() {
-        networks.extend(service.networks.keys().map(String::as_str));
-        volumes.extend(service.volumes.iter().filter(|v| v.kind == "volume" && !v.source.is_empty()).map(|v| v.source.as_str()));
-        secrets.extend(service.secrets.iter().map(|s| s.source.as_str()));
-        secrets.extend(service.build.iter().flat_map(|b| &b.secrets).map(|s| s.source.as_str()));
-        configs.extend(service.configs.iter().map(|c| c.source.as_str()));
-        models.extend(service.models.keys().map(String::as_str));
+        networks.extend(service.networks.keys().cloned());
+        volumes.extend(service.volumes.iter().filter(|v| v.kind == "volume" && !v.source.is_empty()).map(|v| v.source.clone()));
+        secrets.extend(service.secrets.iter().chain(service.build.iter().flat_map(|b| &b.secrets)).map(|s| s.source.clone()));
+        configs.extend(service.configs.iter().map(|c| c.source.clone()));
+        models.extend(service.models.keys().cloned());
     }
-    let owned = |set: BTreeSet<&str>| set.into_iter().map(str::to_owned).collect::<BTreeSet<String>>();
-    let (networks, volumes, secrets, configs, models) = (owned(networks), owned(volumes), owned(secrets), owned(configs), owned(models));
-    model.networks.retain(|k, _| networks.contains(k));
-    model.volumes.retain(|k, _| volumes.contains(k));
-    model.secrets.retain(|k, _| secrets.contains(k));
-    model.configs.retain(|k, _| configs.contains(k));
-    model.models.retain(|k, _| models.contains(k));
+    fn split<T>(all: &mut BTreeMap<String, T>, used: &BTreeSet<String>) -> BTreeMap<String, T> {
+        let (kept, unused) = std::mem::take(all).into_iter().partition(|(name, _)| used.contains(name));
+        *all = kept;
+        unused
+    }
+    Model {
+        networks: split(&mut model.networks, networks),
+        volumes: split(&mut model.volumes, volumes),
+        secrets: split(&mut model.secrets, secrets),
+        configs: split(&mut model.configs, configs),
+        models: split(&mut model.models, models),
+        ..Model::default()
+    }
 }

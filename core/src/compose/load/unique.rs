@@ -185,7 +185,12 @@ fn port(node: &Node) -> Result<String, String> {
         Yaml::Int(i) => Ok(i.to_string()),
         Yaml::Text(t) => Ok(t.clone()),
         Yaml::Map(_) => {
-            let Some(target) = node.get("target").and_then(Node::scalar_text) else {
+            let target = match node.get("target").map(|t| &t.value) {
+                // Not the same as the whole number.
+                Some(Yaml::Float(f)) => Some(format!("{f:?}")),
+                _ => node.get("target").and_then(Node::scalar_text),
+            };
+            let Some(target) = target else {
                 return Err("`target`, the port in the container".to_owned());
             };
             let published = match node.get("published").map(|p| &p.value) {

@@ -6,20 +6,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::units::{go_duration, parse_duration, parse_size};
 
-/// A duration, written as `1m30s`.
+/// A duration, written as `1m30s`. A negative one counts as nothing, and is kept to be written as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Delay(pub Duration);
+pub struct Delay(pub Duration, Below);
+
+/// How far a duration lies below nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Below(Duration);
+
+impl From<Duration> for Delay {
+    fn from(duration: Duration) -> Self {
+        Self(duration, Below::default())
+    }
+}
 
 impl Serialize for Delay {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&go_duration(self.0))
+        if self.1 == Below::default() { serializer.serialize_str(&go_duration(self.0)) } else { serializer.collect_str(&format_args!("-{}", go_duration(self.1.0))) }
     }
 }
 
 impl<'de> Deserialize<'de> for Delay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map(Self).map_err(D::Error::custom)
+        match text.strip_prefix('-') {
+            Some(below) => parse_duration(below).map(|d| Self(Duration::ZERO, Below(d))).map_err(D::Error::custom),
+            None => parse_duration(&text).map(Self::from).map_err(D::Error::custom),
+        }
     }
 }
 
