@@ -8,9 +8,8 @@ from typing import Any
 
 import dockerkit as dk
 import pytest
+from conftest import TOP
 from dockerkit import aio
-
-from .conftest import TOP
 
 CASES = TOP / "tests" / "compose" / "cases"
 DIFFERENCES = json.loads((TOP / "tests" / "compose" / "differences.json").read_text())

@@ -98,6 +98,7 @@ impl Files {
                 file: named().to_string(),
                 line: line as u32,
                 column: column as u32,
+                path: yaml::path_at(&String::from_utf8_lossy(e.as_bytes().get(..good).unwrap_or_default()), line as u32),
                 message: "the file is not UTF-8".to_owned(),
                 expected: Some("UTF-8".to_owned()),
                 ..crate::error::Diagnostic::default()

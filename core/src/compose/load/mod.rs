@@ -58,7 +58,7 @@ use serde::{Deserialize, Serialize};
 use super::model::Model;
 use crate::{
     call::options,
-    error::{Diagnostic, Error, Result},
+    error::{Diagnostic, Error, ErrorKind, Result},
 };
 use node::{Node, Trail, Yaml};
 
@@ -356,6 +356,12 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     for path in &found.files {
         match loader.documents(path) {
             Ok(documents) => sources.push((path.clone(), documents)),
+            // A folder, or what is too large: as wrong as a text can be.
+            Err(e) if e.diagnostics().is_empty() && e.kind() == ErrorKind::InvalidInput => {
+                problems.partial = true;
+                let file = path.display().to_string();
+                problems.errors.push(Diagnostic { file, line: 1, column: 1, message: e.message().to_owned(), ..Diagnostic::default() });
+            }
             Err(e) if e.diagnostics().is_empty() => return Err(e),
             Err(e) => {
                 problems.partial = true;
@@ -382,7 +388,8 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     let whole = whole.filter(|w| w.entries().is_some_and(|e| !e.is_empty()));
     if whole.is_none() && problems.errors.is_empty() {
         let expected = Some("a mapping with `services`".to_owned());
-        problems.errors.push(Diagnostic { file: first.unwrap_or_default(), line: 1, column: 1, message: "the file is empty".to_owned(), expected, ..Diagnostic::default() });
+        let (file, path) = (first.unwrap_or_default(), "services".to_owned());
+        problems.errors.push(Diagnostic { file, line: 1, column: 1, path, message: "the file is empty".to_owned(), expected, ..Diagnostic::default() });
     }
     let Some(whole) = whole.filter(|_| !problems.partial) else { return Err(problems.error()) };
     let name = match name {

@@ -84,7 +84,9 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
     let mut reader = Reader { source: Source::new(file), anchors: HashMap::new(), open: HashSet::new(), nodes: 0 };
     let text = &usual_breaks(text.strip_prefix('\u{feff}').unwrap_or(text));
     if let Some((line, column, c)) = control(text) {
-        return Err(reader.wrong(line, column, format!("the file holds the character U+{:04X}, which YAML does not allow", u32::from(c))));
+        let mut d = reader.wrong(line, column, format!("the file holds the character U+{:04X}, which YAML does not allow", u32::from(c)));
+        d.path = path_at(text, line);
+        return Err(d);
     }
     if let Some(line) = unknown_directive(text) {
         return Err(reader.wrong(line, 1, "this directive is not known: YAML has %YAML and %TAG"));
@@ -100,7 +102,11 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                 "" => "a character does not belong here",
                 info => info,
             };
-            reader.wrong(marker.line() as u32, marker.col() as u32 + 1, format!("this is not YAML: {info}"))
+            let (line, column) = (marker.line() as u32, marker.col() as u32 + 1);
+            let mut d = reader.wrong(line, column, format!("this is not YAML: {info}"));
+            d.path = Some(path(&stack)()).filter(|p| !p.is_empty()).unwrap_or_else(|| path_at(text, line));
+            d.expected = Some("YAML".to_owned());
+            d
         })?;
         let place = Place::new(&reader.source, span.start.line() as u32, span.start.col() as u32 + 1);
         if stack.len() > DEPTH {
@@ -275,6 +281,23 @@ impl Reader {
     fn at(&self, place: &Place, stack: &[Frame], message: impl Into<String>) -> Wrong {
         Box::new(place.diagnostic(&path(stack)(), message))
     }
+}
+
+/// The key path of a line, as its indentation tells it: for problems that come before there is a tree.
+pub(super) fn path_at(text: &str, line: u32) -> String {
+    let mut keys: Vec<(usize, &str)> = Vec::new();
+    for line in text.split('\n').take(line as usize) {
+        let bare = line.trim_start_matches(' ').trim_start_matches("- ");
+        let Some((key, _)) = bare.split_once(':') else { continue };
+        let key = key.trim_matches(['"', '\'', ' ', '{', '\t']);
+        if key.is_empty() || key.len() > 60 || key.starts_with('#') || !key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.')) {
+            continue;
+        }
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        keys.retain(|(i, _)| *i < indent);
+        keys.push((indent, key));
+    }
+    keys.iter().fold(String::new(), |out, (_, key)| super::join(&out, key))
 }
 
 /// A character that no YAML file may hold, and its place.
