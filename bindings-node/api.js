@@ -36,7 +36,7 @@ Object.assign(models, {
   CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
   DestroyCluster: struct({ force: 0 }),
-  Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, suggestion: 0, chain: list(0) }),
+  Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, expected: 0, suggestion: 0, chain: list(0) }),
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
   DownOptions: struct({ volumes: 0, remove_orphans: 0, timeout: duration }),
@@ -78,7 +78,7 @@ Object.assign(models, {
   ListTasks: struct({ filters: map(list(0)) }),
   ListVolumes: struct({ filters: map(list(0)) }),
   LoadImages: struct({ data: bytes, path: 0 }),
-  LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0 }),
+  LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0, roots: list(0) }),
   LoadReport: struct({ images: list(0) }),
   LocalCluster: struct({ nodes: 0, managers: 0, cpus: 0, memory: 0, image: 0, dispatcher_heartbeat: duration, engine: 'EngineConfig', endpoint: 0, path: 0 }),
   LogChunk: struct({ stream: 0, data: bytes }),
@@ -273,6 +273,10 @@ const calls = {
   Project_parse: method('Project', 'parse', [['text', 0]], 'LoadOptions', handle('Project')),
   Project_config: method('Project', 'config', [], '', 1),
   Project_to_json: method('Project', 'to_json', [], '', 0),
+  Project_to_yaml: method('Project', 'to_yaml', [], '', 0),
+  Project_set: method('Project', 'set', [['path', 0], ['value', 1]], '', handle('Project')),
+  Project_remove: method('Project', 'remove', [['path', 0]], '', handle('Project')),
+  Project_with_service: method('Project', 'with_service', [['name', 0], ['definition', map(1)]], '', handle('Project')),
   Project_hashes: method('Project', 'hashes', [], '', map(0)),
   App_list: method('App', 'list', [['engine', handle('Engine')]], '', list('AppSummary')),
   App_plan: method('App', 'plan', [], 'UpOptions', 'Plan'),
@@ -903,6 +907,22 @@ class Project extends Handle {
 
   toJson(options) {
     return call(calls.Project_to_json, this, [options])
+  }
+
+  toYaml(options) {
+    return call(calls.Project_to_yaml, this, [options])
+  }
+
+  set(path, value, options) {
+    return call(calls.Project_set, this, [path, value, options])
+  }
+
+  remove(path, options) {
+    return call(calls.Project_remove, this, [path, options])
+  }
+
+  withService(name, definition, options) {
+    return call(calls.Project_with_service, this, [name, definition, options])
   }
 
   hashes(options) {

@@ -17,6 +17,8 @@ mod wait;
 mod write;
 
 pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
+#[cfg(feature = "fuzzing")]
+pub use load::fuzz;
 pub use load::{LoadOptions, LoadPolicy};
 pub use ops::{AppLog, AppLogOptions, AppSummary, DownOptions, KillServices, PsOptions, ServiceOptions};
 pub use project::{Files, Project, ProjectProperties};

@@ -31,12 +31,16 @@ mod environment_files;
 mod extends;
 mod files;
 mod form;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod include;
 pub(crate) mod interpolate;
 mod merge;
 mod node;
 mod normalize;
 mod paths;
+#[cfg(test)]
+mod properties;
 mod reach;
 mod scalar;
 mod schema;
