@@ -19,7 +19,7 @@ async function main() {
   try {
     await changed.set('services.web.imag', 'shop/web:3')
   } catch (error) {
-    if (!(error instanceof errors.InvalidCompose)) throw error
+    if (!(error instanceof errors.InvalidComposeError)) throw error
     for (const problem of error.diagnostics) console.error(`${problem.path}: ${problem.message} (did you mean ${problem.suggestion}?)`)
   }
 }

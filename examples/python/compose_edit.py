@@ -20,6 +20,6 @@ print(changed.to_yaml(), end="")
 # What is wrong is told with its key path and the nearest name.
 try:
     changed.set("services.web.imag", "shop/web:3")
-except dk.InvalidCompose as wrong:
+except dk.errors.InvalidCompose as wrong:
     for problem in wrong.diagnostics:
         print(f"{problem.path}: {problem.message} (did you mean {problem.suggestion}?)")

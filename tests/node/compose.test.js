@@ -89,7 +89,7 @@ test('a project is changed from code', async () => {
   const without = await (await changed.set('services.web.ports', ['80'])).remove('services.web.ports')
   assert.equal(/** @type {any} */ (await without.config()).services.web.ports, undefined)
   await assert.rejects(changed.set('services.web.imag', 'x'), (error) => {
-    assert.ok(error instanceof errors.InvalidCompose)
+    assert.ok(error instanceof errors.InvalidComposeError)
     const [first] = error.diagnostics
     assert.ok(first)
     return first.path === 'services.web.imag' && first.suggestion === 'image'
