@@ -167,7 +167,8 @@ async fn what_is_written_loads_to_the_same_project() {
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-const WEB: &str = "name: shop\nservices:\n  web: {image: 'web:1', ports: ['80:80'], environment: {A: 'x$$y'}}\n  off: {image: i, profiles: [p]}\nvolumes: {data: }\n";
+const WEB: &str =
+    "name: shop\nservices:\n  web: {image: 'web:1', ports: ['80:80'], environment: {A: 'x$$y'}}\n  off: {image: i, profiles: [p]}\nvolumes: {data: }\n";
 
 #[tokio::test]
 async fn a_project_is_changed_from_code() {
@@ -274,11 +275,13 @@ async fn an_untrusted_file_reaches_nothing_outside_its_folder() {
         "develop: {watch: [{path: ../x, action: rebuild}]}".to_owned(),
         "credential_spec: {file: ../x}".to_owned(),
     ];
-    let rest = "secrets: {s: {file: /etc/passwd}}\nconfigs: {c: {file: link/secret.env}}\nvolumes: {v: {driver: local, driver_opts: {o: bind, device: /etc}}}\n";
+    let rest =
+        "secrets: {s: {file: /etc/passwd}}\nconfigs: {c: {file: link/secret.env}}\nvolumes: {v: {driver: local, driver_opts: {o: bind, device: /etc}}}\n";
     for body in bodies {
         let text = format!("services:\n  web:\n    image: i\n    {body}\n{rest}");
         std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
-        let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(dockerkit::compose::LoadPolicy::Untrusted).await;
+        let e =
+            Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(dockerkit::compose::LoadPolicy::Untrusted).await;
         let e = e.map(|_| ()).expect_err(&body);
         assert!(format!("{e}").contains("outside"), "{body}: {e}");
         assert!(!format!("{e:?}").contains("hunter2"), "{body}");
@@ -288,7 +291,8 @@ async fn an_untrusted_file_reaches_nothing_outside_its_folder() {
         let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(dockerkit::compose::LoadPolicy::Untrusted).await.unwrap_err();
         assert!(e.to_string().contains("outside"), "{e}");
     }
-    let fine = "services:\n  web: {image: i, env_file: in.env, volumes: ['./data:/x', 'v:/y'], build: ./later}\nvolumes: {v: }\n".replace("'v:/y'", "{type: volume, source: v, target: /y}");
+    let fine = "services:\n  web: {image: i, env_file: in.env, volumes: ['./data:/x', 'v:/y'], build: ./later}\nvolumes: {v: }\n"
+        .replace("'v:/y'", "{type: volume, source: v, target: /y}");
     std::fs::write(folder.path().join("compose.yaml"), fine).unwrap();
     let project = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(dockerkit::compose::LoadPolicy::Untrusted).await.unwrap();
     assert_eq!(project.model().services["web"].environment["IN"].as_deref(), Some("1"));

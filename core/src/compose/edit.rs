@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Project, load,
-    project::Inner,
-};
+use super::{Project, load, project::Inner};
 use crate::{
     call::{Call, NoOptions},
     error::{Error, Result, escape},
@@ -94,7 +91,10 @@ fn source(inner: &Inner) -> Value {
     let unused = inner.unused.to_source();
     for section in ["networks", "volumes", "secrets", "configs", "models"] {
         for (name, value) in unused.get(section).and_then(Value::as_object).into_iter().flatten() {
-            whole[section][name] = value.clone();
+            let Some(whole) = whole.as_object_mut() else { continue };
+            if let Some(map) = whole.entry(section).or_insert_with(|| Value::Object(Map::new())).as_object_mut() {
+                map.insert(name.clone(), value.clone());
+            }
         }
     }
     whole

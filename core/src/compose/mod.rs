@@ -17,7 +17,7 @@ mod wait;
 mod write;
 
 pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub use load::fuzz;
 pub use load::{LoadOptions, LoadPolicy};
 pub use ops::{AppLog, AppLogOptions, AppSummary, DownOptions, KillServices, PsOptions, ServiceOptions};

@@ -33,7 +33,11 @@ pub(super) struct Inner {
 impl std::fmt::Debug for Inner {
     /// The variables stay out: they may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Project").field("name", &self.model.name).field("folder", &self.settings.folder).field("files", &self.settings.files).finish_non_exhaustive()
+        f.debug_struct("Project")
+            .field("name", &self.model.name)
+            .field("folder", &self.settings.folder)
+            .field("files", &self.settings.files)
+            .finish_non_exhaustive()
     }
 }
 

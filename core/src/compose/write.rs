@@ -11,12 +11,13 @@ impl Model {
     pub fn to_source(&self) -> Value {
         let mut out = self.to_value();
         let services: Map<String, Value> = self.services.iter().chain(&self.disabled).map(|(name, s)| (name.clone(), service(s))).collect();
-        out["services"] = Value::Object(services);
+        let at = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<String>>();
+        put(&mut out, &at(&["services"]), &Value::Object(services));
         if !self.models.is_empty() {
-            out["models"] = serde_json::to_value(&self.models).unwrap_or_default();
+            put(&mut out, &at(&["models"]), &serde_json::to_value(&self.models).unwrap_or_default());
         }
         for (name, network) in self.networks.iter().filter(|(_, n)| !n.ipam.options.is_empty()) {
-            out["networks"][name]["ipam"]["options"] = json!(network.ipam.options);
+            put(&mut out, &at(&["networks", name, "ipam", "options"]), &json!(network.ipam.options));
         }
         // A name of nothing is one, too; and a config may say nothing but that it is not external.
         for section in ["networks", "volumes", "secrets", "configs"] {
@@ -82,7 +83,7 @@ fn service(service: &Service) -> Value {
         limits(map.get_mut("build").and_then(|b| b.get_mut("ulimits")), build.ulimits.iter().map(|(n, l)| (n, l.soft, l.hard, l.single)));
     }
     for rule in map.get_mut("develop").and_then(|d| d.get_mut("watch")?.as_array_mut()).into_iter().flatten() {
-        if rule["exec"] == json!({"command": null})
+        if rule.get("exec") == Some(&json!({"command": null}))
             && let Some(rule) = rule.as_object_mut()
         {
             rule.remove("exec");

@@ -162,14 +162,8 @@ const AMOUNT: Attributes = &[
     ("generic_resources", List(&[("discrete_resource_spec", Object(&[("kind", Text), ("value", Int)]))])),
 ];
 
-const UPDATE: Attributes = &[
-    ("parallelism", Unsigned),
-    ("delay", Duration),
-    ("failure_action", Text),
-    ("monitor", Duration),
-    ("max_failure_ratio", Number),
-    ("order", Text),
-];
+const UPDATE: Attributes =
+    &[("parallelism", Unsigned), ("delay", Duration), ("failure_action", Text), ("monitor", Duration), ("max_failure_ratio", Number), ("order", Text)];
 
 const DEVICE_REQUEST: Attributes = &[("capabilities", Texts), ("count", Count), ("device_ids", Texts), ("driver", Text), ("options", Pairs)];
 
@@ -195,12 +189,12 @@ const SERVICE_NETWORK: Attributes = &[
     ("priority", Int),
 ];
 
-const DEPENDENCY: Attributes =
-    &[("condition", Text), ("restart", Bool), ("required", Bool)];
+const DEPENDENCY: Attributes = &[("condition", Text), ("restart", Bool), ("required", Bool)];
 
 const REFERENCE: Attributes = &[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Mode)];
 
-const PORT: Attributes = &[("name", Text), ("mode", Text), ("host_ip", Text), ("target", Unsigned), ("published", Text), ("protocol", Text), ("app_protocol", Text)];
+const PORT: Attributes =
+    &[("name", Text), ("mode", Text), ("host_ip", Text), ("target", Unsigned), ("published", Text), ("protocol", Text), ("app_protocol", Text)];
 
 const MOUNT: Attributes = &[
     ("type", Text),
@@ -216,15 +210,8 @@ const MOUNT: Attributes = &[
 
 const MODEL: Attributes = &[("name", Text), ("model", Text), ("context_size", Int), ("runtime_flags", Texts)];
 
-const WATCH: Attributes = &[
-    ("action", Text),
-    ("exec", Object(HOOK)),
-    ("ignore", Texts),
-    ("include", Texts),
-    ("initial_sync", Bool),
-    ("path", Text),
-    ("target", Text),
-];
+const WATCH: Attributes =
+    &[("action", Text), ("exec", Object(HOOK)), ("ignore", Texts), ("include", Texts), ("initial_sync", Bool), ("path", Text), ("target", Text)];
 
 const HOOK: Attributes = &[("command", Words), ("user", Text), ("privileged", Bool), ("working_dir", Text), ("environment", PairsOrNull)];
 

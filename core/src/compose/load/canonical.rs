@@ -1,8 +1,9 @@
 //! Every short form becomes its long form, and lists and mappings their usual one.
 
 use super::{
-    Problems, short,
+    Problems,
     node::{Entries, Key, Node, Place, Trail, Yaml},
+    short,
 };
 
 /// Makes a file canonical. What cannot be read is told and broken.
@@ -39,11 +40,9 @@ fn service(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
         let place = extends.place.clone();
         *extends = Node::map([("service", extends.clone())], &place);
     }
-    if let Some(gpus) = node.get_mut("gpus") {
-        if gpus.as_str() == Some("all") {
-            let place = gpus.place.clone();
-            *gpus = Node::list(vec![Node::map([("count", Node::text("all", &place))], &place)], &place);
-        }
+    if let Some(gpus) = node.get_mut("gpus").filter(|g| g.as_str() == Some("all")) {
+        let place = gpus.place.clone();
+        *gpus = Node::list(vec![Node::map([("count", Node::text("all", &place))], &place)], &place);
     }
     each(node, "volumes", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::volume(item, t).map(|v| vec![v]),
@@ -196,7 +195,6 @@ fn env_files(node: &Node) -> Option<Node> {
     }
 }
 
-
 fn ulimits(node: Option<&mut Node>, trail: &Trail<'_>, problems: &mut Problems) {
     for (name, limit) in node.and_then(Node::entries_mut).into_iter().flat_map(Entries::iter_mut) {
         if !matches!(limit.value, Yaml::Map(_) | Yaml::Int(_) | Yaml::Uint(_) | Yaml::Broken) {
@@ -236,4 +234,3 @@ pub(crate) fn omit_empty(file: &mut Node) {
         }
     }
 }
-

@@ -21,9 +21,7 @@ pub(crate) fn at(trail: &Trail<'_>) -> Option<Cast> {
         ["services", _, rest @ ..] => match rest {
             ["cpu_percent"] | ["deploy", "update_config" | "rollback_config", "max_failure_ratio"] => Cast::Float,
             ["cpus"] => Cast::Float32,
-            [
-                "cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares" | "oom_score_adj" | "pids_limit" | "scale",
-            ]
+            ["cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares" | "oom_score_adj" | "pids_limit" | "scale"]
             | ["deploy", "replicas"]
             | ["deploy", "update_config" | "rollback_config", "parallelism"]
             | ["deploy", "restart_policy", "max_attempts"]

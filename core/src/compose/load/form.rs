@@ -393,14 +393,39 @@ mod tests {
 
     #[test]
     fn sizes_as_docker_reads_them() {
-        for (text, expected) in [("1", Some(1)), ("1.5g", Some(1_610_612_736)), ("1KiB", Some(1024)), ("1 MB", Some(1_048_576)), ("1b", Some(1)), ("", None), ("x", None), ("-1", None), ("1ib", None), ("1bb", None), ("1.2.3m", None), ("1e3k", Some(1_024_000)), ("99999999t", Some(i64::MIN))] {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("1.5g", Some(1_610_612_736)),
+            ("1KiB", Some(1024)),
+            ("1 MB", Some(1_048_576)),
+            ("1b", Some(1)),
+            ("", None),
+            ("x", None),
+            ("-1", None),
+            ("1ib", None),
+            ("1bb", None),
+            ("1.2.3m", None),
+            ("1e3k", Some(1_024_000)),
+            ("99999999t", Some(i64::MIN)),
+        ] {
             assert_eq!(size(text), expected, "{text}");
         }
     }
 
     #[test]
     fn durations_as_docker_compose_reads_them() {
-        for (text, expected) in [("1m30s", Some(90_000)), ("1d", Some(86_400_000)), (".5s", Some(500)), ("1.s", Some(1000)), ("0", Some(0)), ("1", None), ("", None), ("1 s", None), ("1M", None), ("-1s", None)] {
+        for (text, expected) in [
+            ("1m30s", Some(90_000)),
+            ("1d", Some(86_400_000)),
+            (".5s", Some(500)),
+            ("1.s", Some(1000)),
+            ("0", Some(0)),
+            ("1", None),
+            ("", None),
+            ("1 s", None),
+            ("1M", None),
+            ("-1s", None),
+        ] {
             assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
         }
     }

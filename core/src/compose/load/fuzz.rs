@@ -7,7 +7,13 @@ use super::{LoadOptions, LoadPolicy, dotenv, interpolate, short};
 /// A whole file, loaded within the policy `untrusted`, written and loaded again.
 pub fn loader(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let options = LoadOptions { clear_env: true, project_dir: Some("/nonexistent".into()), policy: LoadPolicy::Untrusted, name: Some("fuzz".into()), ..LoadOptions::default() };
+    let options = LoadOptions {
+        clear_env: true,
+        project_dir: Some("/nonexistent".into()),
+        policy: LoadPolicy::Untrusted,
+        name: Some("fuzz".into()),
+        ..LoadOptions::default()
+    };
     let Ok(first) = super::load(&[], Some(text), &options) else { return };
     let mut source = first.model.to_source();
     crate::compose::write::double_dollars(&mut source);
@@ -53,7 +59,8 @@ mod tests {
     #[test]
     fn the_corpus_is_replayed() {
         let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-        let targets: [(&str, fn(&[u8])); 4] =
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 4] =
             [("loader", super::loader), ("interpolation", super::interpolation), ("dotenv", super::dotenv_file), ("short", super::short_syntax)];
         for (name, target) in targets {
             let mut count = 0;

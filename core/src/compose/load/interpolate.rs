@@ -25,7 +25,11 @@ pub(crate) struct Outcome {
 pub(crate) enum Wrong {
     Form,
     /// `clean`: its message holds no variable's value.
-    Required { name: String, message: String, clean: bool },
+    Required {
+        name: String,
+        message: String,
+        clean: bool,
+    },
     TooLong,
 }
 

@@ -118,7 +118,11 @@ impl Merge<'_> {
                 if other { *base = over } else { self.plain(base, over, trail) }
             }
             Rule::Ulimit => {
-                if matches!((&base.value, &over.value), (Yaml::Map(_), Yaml::Map(_))) { self.plain(base, over, trail) } else { *base = over }
+                if matches!((&base.value, &over.value), (Yaml::Map(_), Yaml::Map(_))) {
+                    self.plain(base, over, trail)
+                } else {
+                    *base = over
+                }
             }
             Rule::Ipam => self.ipam(base, over, trail),
             Rule::Plain => self.plain(base, over, trail),

@@ -351,7 +351,9 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         files::Files::new(options.policy, &roots)
     };
     // Files of variables that the caller names are the caller's own affair.
-    let read = |file: &Path, folder: &Path| if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) };
+    let read = |file: &Path, folder: &Path| {
+        if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) }
+    };
     let mut found = discover::discover(files, text.is_some(), options, &read)?;
     let mut problems = Problems { warnings: std::mem::take(&mut found.warnings), ..Problems::default() };
     let home = found.env.get("HOME").cloned();

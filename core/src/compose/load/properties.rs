@@ -22,10 +22,7 @@ fn name() -> impl Strategy<Value = String> {
 fn tree() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![Just(json!(null)), any::<bool>().prop_map(|b| json!(b)), any::<i32>().prop_map(|i| json!(i)), "[a-z $]{0,5}".prop_map(|s| json!(s))];
     leaf.prop_recursive(3, 24, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 1..4).prop_map(|v| json!(v)),
-            prop::collection::btree_map(name(), inner, 0..4).prop_map(|m| json!(m)),
-        ]
+        prop_oneof![prop::collection::vec(inner.clone(), 1..4).prop_map(|v| json!(v)), prop::collection::btree_map(name(), inner, 0..4).prop_map(|m| json!(m)),]
     })
 }
 

@@ -94,7 +94,13 @@ impl Schema {
     pub(crate) fn expected(self) -> String {
         match self {
             Self::Of(kinds) => scalars(kinds),
-            Self::Enum(known) => if known.len() == 1 { known.concat() } else { format!("one of {}", known.join(", ")) },
+            Self::Enum(known) => {
+                if known.len() == 1 {
+                    known.concat()
+                } else {
+                    format!("one of {}", known.join(", "))
+                }
+            }
             Self::Rule(_, expected) => expected.to_owned(),
             Self::Range(least, i64::MAX) => format!("a whole number from {least}"),
             Self::Range(least, most) => format!("a whole number from {least} to {most}"),

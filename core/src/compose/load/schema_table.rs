@@ -92,7 +92,10 @@ const SERVICE: Attributes = &[
     ("credential_spec", object(&[("config", STRING), ("file", STRING), ("registry", STRING)])),
     ("depends_on", Either(&[NAMES, named(&Object { attributes: DEPENDENCY, required: &["condition"], open: true }, true)])),
     ("deploy", or_null(&[object(DEPLOY), Of(NULL)])),
-    ("develop", or_null(&[object(&[("watch", List { item: &Object { attributes: WATCH, required: &["path", "action"], open: true }, unique: false })]), Of(NULL)])),
+    (
+        "develop",
+        or_null(&[object(&[("watch", List { item: &Object { attributes: WATCH, required: &["path", "action"], open: true }, unique: false })]), Of(NULL)]),
+    ),
     ("device_cgroup_rules", NAMES),
     ("devices", List { item: &Either(&[STRING, Object { attributes: DEVICE, required: &["source"], open: true }]), unique: false }),
     ("dns", TEXT_OR_LIST),
@@ -137,7 +140,14 @@ const SERVICE: Attributes = &[
     ("pre_stop", HOOKS),
     ("privileged", FLAG),
     ("profiles", NAMES),
-    ("provider", Object { attributes: &[("type", STRING), ("options", Map { key: Keys::Filled, value: &PROVIDER_OPTION, closed: false })], required: &["type"], open: true }),
+    (
+        "provider",
+        Object {
+            attributes: &[("type", STRING), ("options", Map { key: Keys::Filled, value: &PROVIDER_OPTION, closed: false })],
+            required: &["type"],
+            open: true,
+        },
+    ),
     ("pull_policy", Rule(pull_policy, "always, never, build, missing, if_not_present, refresh, daily, weekly or every_ and a duration")),
     ("pull_refresh_after", STRING),
     ("read_only", FLAG),
@@ -213,11 +223,7 @@ const DEPLOY: Attributes = &[
     ("mode", STRING),
     (
         "placement",
-        object(&[
-            ("constraints", TEXTS),
-            ("preferences", List { item: &object(&[("spread", STRING)]), unique: false }),
-            ("max_replicas_per_node", WHOLE),
-        ]),
+        object(&[("constraints", TEXTS), ("preferences", List { item: &object(&[("spread", STRING)]), unique: false }), ("max_replicas_per_node", WHOLE)]),
     ),
     ("replicas", WHOLE),
     (
@@ -229,10 +235,7 @@ const DEPLOY: Attributes = &[
                 object(&[
                     ("cpus", NUM),
                     ("memory", STRING),
-                    (
-                        "generic_resources",
-                        List { item: &object(&[("discrete_resource_spec", object(&[("kind", STRING), ("value", NUM)]))]), unique: false },
-                    ),
+                    ("generic_resources", List { item: &object(&[("discrete_resource_spec", object(&[("kind", STRING), ("value", NUM)]))]), unique: false }),
                     ("devices", List { item: &Object { attributes: DEVICE_REQUEST, required: &["capabilities"], open: true }, unique: false }),
                 ]),
             ),
@@ -252,8 +255,7 @@ const UPDATE: Attributes = &[
     ("order", Enum(&["start-first", "stop-first"])),
 ];
 
-const DEVICE_REQUEST: Attributes =
-    &[("capabilities", NAMES), ("count", WHOLE), ("device_ids", NAMES), ("driver", STRING), ("options", PAIRS)];
+const DEVICE_REQUEST: Attributes = &[("capabilities", NAMES), ("count", WHOLE), ("device_ids", NAMES), ("driver", STRING), ("options", PAIRS)];
 
 const HEALTHCHECK: Attributes = &[
     ("disable", FLAG),
@@ -277,11 +279,8 @@ const SERVICE_NETWORK: Attributes = &[
     ("priority", Of(NUMBER)),
 ];
 
-const DEPENDENCY: Attributes = &[
-    ("condition", Enum(&["service_started", "service_healthy", "service_completed_successfully"])),
-    ("restart", FLAG),
-    ("required", Of(BOOL)),
-];
+const DEPENDENCY: Attributes =
+    &[("condition", Enum(&["service_started", "service_healthy", "service_completed_successfully"])), ("restart", FLAG), ("required", Of(BOOL))];
 
 const WATCH: Attributes = &[
     ("action", Enum(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"])),
@@ -297,20 +296,11 @@ const DEVICE: Attributes = &[("source", STRING), ("target", STRING), ("permissio
 
 const ENV_FILE: Attributes = &[("path", STRING), ("format", STRING), ("required", FLAG)];
 
-const REFERENCES: Schema = List {
-    item: &Either(&[STRING, object(&[("source", STRING), ("target", STRING), ("uid", STRING), ("gid", STRING), ("mode", NUM)])]),
-    unique: false,
-};
+const REFERENCES: Schema =
+    List { item: &Either(&[STRING, object(&[("source", STRING), ("target", STRING), ("uid", STRING), ("gid", STRING), ("mode", NUM)])]), unique: false };
 
-const PORT: Attributes = &[
-    ("name", STRING),
-    ("mode", STRING),
-    ("host_ip", STRING),
-    ("target", WHOLE),
-    ("published", WHOLE),
-    ("protocol", STRING),
-    ("app_protocol", STRING),
-];
+const PORT: Attributes =
+    &[("name", STRING), ("mode", STRING), ("host_ip", STRING), ("target", WHOLE), ("published", WHOLE), ("protocol", STRING), ("app_protocol", STRING)];
 
 const MOUNT: Attributes = &[
     ("type", Enum(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
@@ -401,4 +391,3 @@ const CONFIG: Attributes = &[
 ];
 
 const MODEL: Attributes = &[("name", STRING), ("model", STRING), ("context_size", Of(INT)), ("runtime_flags", TEXTS)];
-

@@ -38,8 +38,19 @@ fn extensions(node: &Node) -> BTreeMap<String, Value> {
 /// The `x-` keys below a mapping, and its own where `own` says so. Names of the user's own may begin so, too.
 fn nested(node: &Node, path: &mut Vec<String>, own: bool, out: &mut Vec<(Vec<String>, Value)>) {
     const FREE: [&str; 13] = [
-        "environment", "labels", "annotations", "sysctls", "storage_opt", "args", "options", "driver_opts", "depends_on", "additional_contexts", "ulimits",
-        "aux_addresses", "networks",
+        "environment",
+        "labels",
+        "annotations",
+        "sysctls",
+        "storage_opt",
+        "args",
+        "options",
+        "driver_opts",
+        "depends_on",
+        "additional_contexts",
+        "ulimits",
+        "aux_addresses",
+        "networks",
     ];
     let free = path.last().is_some_and(|name| FREE.contains(&name.as_str()));
     for (key, value) in node.each() {

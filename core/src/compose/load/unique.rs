@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{
-    Problems, short,
+    Problems,
     node::{Node, Trail, Yaml},
+    short,
 };
 
 type Identity = fn(&Node) -> Result<String, String>;

@@ -74,7 +74,8 @@ fn without_tab(text: &mut String, wrong: &Diagnostic) -> bool {
     let rest = text.get(start..).unwrap_or_default();
     let rest = rest.split('\n').next().unwrap_or_default();
     let column = wrong.column as usize;
-    let near = rest.char_indices().enumerate().filter(|(i, (_, c))| *c == '\t' && (column.saturating_sub(3)..=column).contains(i)).map(|(_, (at, _))| at).last();
+    let near =
+        rest.char_indices().enumerate().filter(|(i, (_, c))| *c == '\t' && (column.saturating_sub(3)..=column).contains(i)).map(|(_, (at, _))| at).last();
     let Some(at) = near.filter(|at| rest.get(..*at).is_some_and(|before| before.trim_end().ends_with(':'))) else { return false };
     text.replace_range(start + at..=start + at, " ");
     true
@@ -140,9 +141,9 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                     reader.open.remove(&anchor);
                     let value = match kind {
                         Kind::List(items) => Yaml::List(Rc::new(items)),
-                        Kind::Map { entries, merges, .. } => Yaml::Map(Rc::new(apply_merges(entries, merges).map_err(|p| {
-                            reader.at(&p, &stack, "`<<` needs a mapping or a list of mappings")
-                        })?)),
+                        Kind::Map { entries, merges, .. } => {
+                            Yaml::Map(Rc::new(apply_merges(entries, merges).map_err(|p| reader.at(&p, &stack, "`<<` needs a mapping or a list of mappings"))?))
+                        }
                     };
                     let mut node = Node { mark, ..Node::new(value, &place) };
                     if mark == Mark::Override {
@@ -302,7 +303,8 @@ pub(super) fn path_at(text: &str, line: u32) -> String {
 
 /// A character that no YAML file may hold, and its place.
 fn control(text: &str) -> Option<(u32, u32, char)> {
-    let bad = |c: char| matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\x7f' | '\u{fffe}' | '\u{ffff}' | '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}');
+    let bad =
+        |c: char| matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\x7f' | '\u{fffe}' | '\u{ffff}' | '\u{80}'..='\u{84}' | '\u{86}'..='\u{9f}');
     let (at, c) = text.char_indices().find(|(_, c)| bad(*c))?;
     let before = text.get(..at)?;
     let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count());

@@ -17,8 +17,8 @@ pub use deploy::{
 };
 pub use resources::{ConfigObject, Ipam, IpamPool, ModelConfig, NetworkConfig, VolumeConfig};
 pub use service::{
-    BindOptions, BlkioConfig, Build, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference, HealthCheck, Hook, ImageOptions, Logging, Port, Provider,
-    Service, ServiceModel, ServiceNetwork, SshKey, ThrottleDevice, TmpfsOptions, Ulimit, VolumeMount, VolumeOptions, WatchRule, WeightDevice,
+    BindOptions, BlkioConfig, Build, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference, HealthCheck, Hook, ImageOptions, Logging, Port,
+    Provider, Service, ServiceModel, ServiceNetwork, SshKey, ThrottleDevice, TmpfsOptions, Ulimit, VolumeMount, VolumeOptions, WatchRule, WeightDevice,
 };
 pub use units::{Bytes, Delay};
 

@@ -664,7 +664,11 @@ impl Serialize for EnvFile {
             #[serde(skip_serializing_if = "str::is_empty")]
             format: &'a str,
         }
-        if self.required { serializer.serialize_str(&self.path) } else { Long { path: &self.path, required: false, format: &self.format }.serialize(serializer) }
+        if self.required {
+            serializer.serialize_str(&self.path)
+        } else {
+            Long { path: &self.path, required: false, format: &self.format }.serialize(serializer)
+        }
     }
 }
 

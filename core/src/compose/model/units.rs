@@ -22,7 +22,11 @@ impl From<Duration> for Delay {
 
 impl Serialize for Delay {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.1 == Below::default() { serializer.serialize_str(&go_duration(self.0)) } else { serializer.collect_str(&format_args!("-{}", go_duration(self.1.0))) }
+        if self.1 == Below::default() {
+            serializer.serialize_str(&go_duration(self.0))
+        } else {
+            serializer.collect_str(&format_args!("-{}", go_duration(self.1.0)))
+        }
     }
 }
 
