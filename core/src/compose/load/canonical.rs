@@ -1,18 +1,24 @@
 //! Every short form becomes its long form, and lists and mappings their usual one.
 
+use std::cell::Cell;
+
 use super::{
     Problems,
     node::{Entries, Key, Node, Place, Trail, Yaml},
     short,
 };
 
+/// So many ports may the short forms of a file come to: all that an address has, and some.
+const PORTS: usize = 70_000;
+
 /// Makes a file canonical. What cannot be read is told and broken.
 pub(crate) fn file(file: &mut Node, problems: &mut Problems) {
     let root = Trail::ROOT;
+    let ports_left = Cell::new(PORTS);
     if let Some(services) = file.get_mut("services").and_then(Node::entries_mut) {
         let section = root.key("services");
         for (name, node) in services.iter_mut() {
-            service(node, &section.key(&name.name), problems);
+            service(node, &section.key(&name.name), &ports_left, problems);
         }
     }
     for section in ["networks", "volumes", "secrets", "configs"] {
@@ -24,7 +30,7 @@ pub(crate) fn file(file: &mut Node, problems: &mut Problems) {
     }
 }
 
-fn service(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
+fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problems: &mut Problems) {
     if let Some(build) = node.get_mut("build") {
         self::build(build, &trail.key("build"), problems);
     }
@@ -57,7 +63,13 @@ fn service(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
         each(node, list, trail, problems, reference);
     }
     each(node, "ports", trail, problems, |item| match &item.value {
-        Yaml::Text(t) => short::ports(item, t),
+        Yaml::Text(_) if ports_left.get() == 0 => Err(format!("{PORTS} ports in all at most")),
+        Yaml::Text(t) => {
+            let found = short::ports(item, t)?;
+            let left = ports_left.get().checked_sub(found.len());
+            ports_left.set(left.unwrap_or_default());
+            left.map(|_| found).ok_or_else(|| format!("{PORTS} ports in all at most"))
+        }
         Yaml::Int(i) => short::ports(item, &i.to_string()),
         Yaml::Map(_) => Ok(vec![item.clone()]),
         _ => Err(format!("a whole number, a text or a mapping, found {}", item.shown())),

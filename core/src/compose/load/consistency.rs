@@ -30,6 +30,9 @@ pub(super) fn settle(model: &mut Model) {
 pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
     let mut checker = Checker { model, whole, problems };
     for (name, service) in &model.services {
+        if checker.problems.errors.is_full() {
+            return;
+        }
         checker.references(name, service);
         checker.alone(name, service);
         checker.amounts(name, service);

@@ -117,6 +117,10 @@ fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>
     if base.is_null() {
         return without(own);
     }
+    if let Err(e) = loader.spend(&base) {
+        problems.errors.push(extends.problem(&trail, e.message().to_owned()));
+        return without(own);
+    }
     let mut base = base;
     merge::sweep(&mut base);
     base.chain(&format!("extended by services.{} in {}, line {}", escape(name), extends.place.source.file, extends.place.line));

@@ -72,7 +72,7 @@ pub(crate) enum Form {
 
 /// Checks `node` against `form` and gives it its type. What is wrong is told, and broken.
 pub(crate) fn apply(node: &mut Node, form: Form, trail: &Trail<'_>, problems: &mut Problems) {
-    if node.is_broken() {
+    if node.is_broken() || problems.errors.is_full() {
         return;
     }
     if let Err(expected) = typed(node, form, trail, problems) {

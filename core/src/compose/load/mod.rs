@@ -52,7 +52,7 @@ mod validate;
 mod yaml;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
@@ -70,7 +70,7 @@ use node::{Node, Trail, Yaml};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadPolicy {
-    /// Any regular file that this process can read, as with docker compose. Files of up to 16 MiB, 128 MiB together.
+    /// Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
     #[default]
     Trusted,
     /// Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
@@ -101,11 +101,48 @@ options! {
     }
 }
 
+/// More problems of one kind are not told: nobody reads them, and they cost time and memory.
+const MOST_PROBLEMS: usize = 1_000;
+/// More services are refused.
+const MOST_SERVICES: usize = 20_000;
+
+/// A bounded list of problems.
+#[derive(Default)]
+pub(crate) struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub(crate) fn push(&mut self, d: Diagnostic) {
+        if !self.is_full() {
+            self.0.push(d);
+        }
+    }
+
+    pub(crate) fn extend(&mut self, all: impl IntoIterator<Item = Diagnostic>) {
+        all.into_iter().for_each(|d| self.push(d));
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MOST_PROBLEMS
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Diagnostic> {
+        self.0.last_mut()
+    }
+}
+
 /// What is wrong, and what is only worth a word.
 #[derive(Default)]
 pub(crate) struct Problems {
-    pub(crate) errors: Vec<Diagnostic>,
-    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) errors: Diagnostics,
+    pub(crate) warnings: Diagnostics,
     /// A file or a document is missing from the whole: what refers to it cannot be judged.
     partial: bool,
 }
@@ -122,17 +159,18 @@ impl Problems {
     }
 
     /// The error of all that is wrong, in the order of files and lines, each once.
-    fn error(mut self) -> Error {
+    fn error(self) -> Error {
+        let mut errors = self.errors.0;
         let mut order: Vec<String> = Vec::new();
-        for d in &self.errors {
+        for d in &errors {
             if !order.contains(&d.file) {
                 order.push(d.file.clone());
             }
         }
-        self.errors.sort_by_key(|d| (order.iter().position(|f| *f == d.file), d.line, d.column));
+        errors.sort_by_key(|d| (order.iter().position(|f| *f == d.file), d.line, d.column));
         let mut seen = HashSet::new();
-        self.errors.retain(|d| seen.insert((d.file.clone(), d.line, d.column, d.path.clone(), d.message.clone())));
-        Error::compose(self.errors)
+        errors.retain(|d| seen.insert((d.file.clone(), d.line, d.column, d.path.clone(), d.message.clone())));
+        Error::compose(errors)
     }
 }
 
@@ -184,9 +222,18 @@ pub(crate) struct Loader<'a> {
     /// Files that services extend, by path and by the variables that they were loaded with.
     bases: RefCell<HashMap<(PathBuf, usize), Node>>,
     secrets: RefCell<BTreeMap<String, String>>,
+    /// How many values files and extended services may still come to.
+    values_left: Cell<usize>,
 }
 
 impl Loader<'_> {
+    /// Takes the values of a tree off what is left, or says that there are too many.
+    fn spend(&self, node: &Node) -> Result<()> {
+        let left = self.values_left.get().checked_sub(node.count());
+        self.values_left.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| Error::invalid(format!("the project has more than {} values, with what its services extend", 2 * yaml::NODES)))
+    }
+
     pub(crate) fn text(&self, path: &Path) -> Result<String> {
         self.files.text(path)
     }
@@ -194,7 +241,9 @@ impl Loader<'_> {
     /// The documents of a file.
     fn documents(&self, path: &Path) -> Result<Vec<Node>> {
         let text = self.text(path)?;
-        yaml::parse(&path.display().to_string(), &text).map_err(|d| Error::compose(vec![*d]))
+        let documents = yaml::parse(&path.display().to_string(), &text).map_err(|d| Error::compose(vec![*d]))?;
+        documents.iter().try_for_each(|d| self.spend(d))?;
+        Ok(documents)
     }
 
     /// A file that a service extends: merged and canonical, with its paths made absolute.
@@ -355,9 +404,9 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) }
     };
     let mut found = discover::discover(files, text.is_some(), options, &read)?;
-    let mut problems = Problems { warnings: std::mem::take(&mut found.warnings), ..Problems::default() };
+    let mut problems = Problems { warnings: Diagnostics(std::mem::take(&mut found.warnings)), ..Problems::default() };
     let home = found.env.get("HOME").cloned();
-    let loader = Loader { files: reader(&found.folder), home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::default() };
+    let loader = Loader { files: reader(&found.folder), home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::default(), values_left: Cell::new(2 * yaml::NODES) };
     let mut sources: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for path in &found.files {
         match loader.documents(path) {
@@ -423,7 +472,7 @@ pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Lo
     let roots: Vec<&Path> = [settings.folder.as_path()].into_iter().chain(settings.roots.iter().map(PathBuf::as_path)).collect();
     let files = files::Files::new(settings.policy, &roots);
     let home = settings.home.clone();
-    let loader = Loader { files, home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::new(settings.variables.clone()) };
+    let loader = Loader { files, home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::new(settings.variables.clone()), values_left: Cell::new(2 * yaml::NODES) };
     loader.document(&mut whole, &mut problems);
     let env = settings.variables.clone();
     let folder = settings.folder.clone();
@@ -435,6 +484,10 @@ pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Lo
 
 /// The phases of the project as a whole.
 fn finish(mut whole: Node, name: &str, env: &BTreeMap<String, String>, loader: &Loader<'_>, settings: Settings, mut problems: Problems) -> Result<Loaded> {
+    if let Some(services) = whole.get("services").filter(|s| s.entries().is_some_and(|e| e.len() > MOST_SERVICES)) {
+        problems.errors.push(services.problem(&Trail::ROOT.key("services"), format!("a project may have {MOST_SERVICES} services at most")));
+        return Err(problems.error());
+    }
     unprintable(&whole, &mut problems);
     normalize::normalize(&mut whole, name, env);
     form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
@@ -459,5 +512,5 @@ fn finish(mut whole: Node, name: &str, env: &BTreeMap<String, String>, loader: &
     for (name, value) in named.filter_map(|n| env.get_key_value(n)) {
         variables.insert(name.clone(), value.clone());
     }
-    Ok(Loaded { model, unused, hashes, warnings: problems.warnings, settings: Settings { variables, ..settings } })
+    Ok(Loaded { model, unused, hashes, warnings: problems.warnings.0, settings: Settings { variables, ..settings } })
 }

@@ -349,6 +349,28 @@ impl Node {
         }
     }
 
+    /// A text that is the same for trees that hold the same.
+    pub(crate) fn sorted_text(&self) -> String {
+        match &self.value {
+            Yaml::Map(map) => {
+                let mut parts: Vec<String> = map.iter().map(|(k, v)| format!("{:?}:{}", k.name, v.sorted_text())).collect();
+                parts.sort();
+                format!("{{{}}}", parts.join(","))
+            }
+            Yaml::List(list) => format!("[{}]", list.iter().map(Self::sorted_text).collect::<Vec<_>>().join(",")),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// How many values it has, with all below it.
+    pub(crate) fn count(&self) -> usize {
+        match &self.value {
+            Yaml::List(list) => list.iter().fold(1, |n, v| n.saturating_add(v.count())),
+            Yaml::Map(map) => map.iter().fold(1, |n, (_, v)| n.saturating_add(1).saturating_add(v.count())),
+            _ => 1,
+        }
+    }
+
     /// Whether two trees hold the same, wherever they came from.
     pub(crate) fn same(&self, other: &Node) -> bool {
         match (&self.value, &other.value) {

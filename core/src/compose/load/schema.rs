@@ -164,7 +164,7 @@ impl Checker<'_> {
     }
 
     fn node(&mut self, node: &Node, schema: Schema, trail: &Trail<'_>) {
-        if node.is_broken() {
+        if node.is_broken() || self.problems.errors.is_full() {
             return;
         }
         if !schema.is_about(&node.value) {
@@ -235,6 +235,9 @@ impl Checker<'_> {
     /// `open`: none takes any other key, true takes `x-` keys.
     fn attributes(&mut self, map: &Entries, attributes: Attributes, open: Option<bool>, trail: &Trail<'_>) {
         for (i, (key, inner)) in map.iter().enumerate() {
+            if self.problems.errors.is_full() {
+                return;
+            }
             let trail = trail.key(&key.name);
             match attributes.iter().find(|(name, _)| *name == &*key.name) {
                 Some((_, schema)) => self.inner(i, inner, *schema, &trail),
@@ -253,20 +256,16 @@ impl Checker<'_> {
     }
 
     fn unique(&mut self, items: &[Node], trail: &Trail<'_>) {
-        let mut texts = std::collections::HashSet::new();
+        // A number and a text that says it are the same, as docker compose's schema has it.
+        let mut seen = std::collections::HashSet::new();
         for (i, item) in items.iter().enumerate() {
-            let twice = match &item.value {
-                Yaml::Text(t) => !texts.insert(t.as_str()),
-                Yaml::Broken => false,
-                _ => items.iter().take(i).any(|other| other.same(item)),
+            let name = match &item.value {
+                Yaml::Text(t) => format!("s{t}"),
+                Yaml::Int(n) => format!("s{n}"),
+                Yaml::Broken => continue,
+                _ => format!("j{}", item.sorted_text()),
             };
-            // A number and a text that says it are the same, as docker compose's schema has it.
-            let twice = twice
-                || match &item.value {
-                    Yaml::Int(n) => texts.contains(n.to_string().as_str()),
-                    Yaml::Text(t) => t.parse::<i64>().is_ok_and(|n| items.iter().take(i).any(|o| matches!(o.value, Yaml::Int(m) if m == n))),
-                    _ => false,
-                };
+            let twice = !seen.insert(name);
             if twice {
                 let mut d = item.problem(&trail.index(i), "this item stands in the list a second time");
                 d.expected = Some("items that differ".to_owned());

@@ -17,11 +17,11 @@ use crate::error::Diagnostic;
 /// Deeper nesting is refused.
 const DEPTH: usize = 200;
 /// More nodes, aliases written out, are refused.
-pub(crate) const NODES: usize = 1_200_000;
+pub(crate) const NODES: usize = 800_000;
 /// Longer keys are refused, as YAML says.
 const LONGEST_KEY: usize = 1024;
 /// Larger files are refused.
-pub(crate) const BYTES: usize = 16 << 20;
+pub(crate) const BYTES: usize = 8 << 20;
 
 struct Reader {
     source: Rc<Source>,
