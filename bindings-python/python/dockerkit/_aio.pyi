@@ -2385,6 +2385,7 @@ class Project:
         profiles: Iterable[str] | None = None,
         name: str | None = None,
         policy: LoadPolicy = "trusted",
+        roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Project:
@@ -2401,9 +2402,10 @@ class Project:
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
     @staticmethod
     async def parse(
@@ -2416,6 +2418,7 @@ class Project:
         profiles: Iterable[str] | None = None,
         name: str | None = None,
         policy: LoadPolicy = "trusted",
+        roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Project:
@@ -2429,9 +2432,10 @@ class Project:
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
     async def config(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
         """The model as docker compose prints it with `config --format json`, with `$` as it is.
@@ -2440,13 +2444,67 @@ class Project:
         None that a caller can cause.
         """
     async def to_json(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
-        """The model as JSON text, with every `$` doubled, so that it can be loaded again.
+        """The project as JSON text, with every `$` doubled, so that loading it again gives the same project.
+
+        It holds what `config` says, and beside it services that no profile selects, models and `x-` keys.
+        Files and variables are in it already: it needs none beside it.
 
         Errors:
         None that a caller can cause.
         """
+    async def to_yaml(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> str:
+        """The project as YAML text, with every `$` doubled, so that loading it again gives the same project: see
+        `to_json`.
+
+        Errors:
+        None that a caller can cause.
+        """
+    async def set(
+        self,
+        path: str,
+        value: object,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Project:
+        """A project in which a part says something else: `services.web.image`, `services.web.ports[0]`,
+        `services["a.b"].labels`.
+
+        The value is what a Compose file says there, in short or long form; `$` is a dollar. Mappings on the way are made, and
+        an item one beyond the end of a list is added. This project stays as it is.
+
+        Errors:
+        `invalid_input` for a path that cannot be followed, `invalid_compose` when the project would not hold together.
+        """
+    async def remove(
+        self,
+        path: str,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Project:
+        """A project without a part, such as `services.web.ports` or `volumes.data`. This project stays as it is.
+
+        Errors:
+        `not_found` when the part is not there, `invalid_compose` when the project would not hold together.
+        """
+    async def with_service(
+        self,
+        name: str,
+        definition: Mapping[str, object],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> Project:
+        """A project with one more service, or with another one in its place. The definition is what a Compose file says below
+        the service's name. This project stays as it is.
+
+        Errors:
+        `invalid_compose` with diagnostics when the definition is wrong, or the project would not hold together.
+        """
     async def hashes(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> dict[str, str]:
-        """docker compose's hash of every service, as `config --hash '*'` prints them.
+        """docker compose's hash of every service, as `config --hash '*'` prints them: of the moment before files of variables
+        are folded in.
 
         Errors:
         None that a caller can cause.

@@ -1751,9 +1751,10 @@ class Project(_Closing):
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
         return _call(__name__, "Project", "load", None, {"files": _many(files)}, options, ("handle", "Project"))
 
@@ -1769,9 +1770,10 @@ class Project(_Closing):
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
         return _call(__name__, "Project", "parse", None, {"text": text}, options, ("handle", "Project"))
 
@@ -1784,15 +1786,57 @@ class Project(_Closing):
         return _call(__name__, "Project", "config", self, {}, options, None)
 
     def to_json(self, **options):
-        """The model as JSON text, with every `$` doubled, so that it can be loaded again.
+        """The project as JSON text, with every `$` doubled, so that loading it again gives the same project.
+
+        It holds what `config` says, and beside it services that no profile selects, models and `x-` keys.
+        Files and variables are in it already: it needs none beside it.
 
         Errors:
         None that a caller can cause.
         """
         return _call(__name__, "Project", "to_json", self, {}, options, None)
 
+    def to_yaml(self, **options):
+        """The project as YAML text, with every `$` doubled, so that loading it again gives the same project: see
+        `to_json`.
+
+        Errors:
+        None that a caller can cause.
+        """
+        return _call(__name__, "Project", "to_yaml", self, {}, options, None)
+
+    def set(self, path, value, **options):
+        """A project in which a part says something else: `services.web.image`, `services.web.ports[0]`,
+        `services["a.b"].labels`.
+
+        The value is what a Compose file says there, in short or long form; `$` is a dollar. Mappings on the way are made, and
+        an item one beyond the end of a list is added. This project stays as it is.
+
+        Errors:
+        `invalid_input` for a path that cannot be followed, `invalid_compose` when the project would not hold together.
+        """
+        return _call(__name__, "Project", "set", self, {"path": path, "value": value}, options, ("handle", "Project"))
+
+    def remove(self, path, **options):
+        """A project without a part, such as `services.web.ports` or `volumes.data`. This project stays as it is.
+
+        Errors:
+        `not_found` when the part is not there, `invalid_compose` when the project would not hold together.
+        """
+        return _call(__name__, "Project", "remove", self, {"path": path}, options, ("handle", "Project"))
+
+    def with_service(self, name, definition, **options):
+        """A project with one more service, or with another one in its place. The definition is what a Compose file says below
+        the service's name. This project stays as it is.
+
+        Errors:
+        `invalid_compose` with diagnostics when the definition is wrong, or the project would not hold together.
+        """
+        return _call(__name__, "Project", "with_service", self, {"name": name, "definition": definition}, options, ("handle", "Project"))
+
     def hashes(self, **options):
-        """docker compose's hash of every service, as `config --hash '*'` prints them.
+        """docker compose's hash of every service, as `config --hash '*'` prints them: of the moment before files of variables
+        are folded in.
 
         Errors:
         None that a caller can cause.
