@@ -217,7 +217,7 @@ export type Health = 'starting' | 'healthy' | 'unhealthy' | (string & {})
 
 /**
  * What files may reach.
- * - `trusted`: Any regular file that this process can read, as with docker compose. Files of up to 16 MiB, 128 MiB together.
+ * - `trusted`: Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
  * - `untrusted`: Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
  * by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
  * Variables of this process are given to the file unless they are left out.

@@ -1,6 +1,6 @@
 //! Compose files beside docker compose: each folder of `tests/compose/cases` holds a case and what docker compose answers
 //! to it. The same cases run through Python and Node.
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its cases fails")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot read its cases fails")]
 
 use std::{
     collections::BTreeMap,

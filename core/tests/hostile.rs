@@ -1,5 +1,11 @@
 //! Compose files that somebody made to do harm: each is answered soon, with an error that says where.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, clippy::disallowed_methods, reason = "a test that makes its own files, and says what it saw")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test that makes its own files, and says what it saw"
+)]
 
 use std::{
     fmt::Write as _,

@@ -20,7 +20,7 @@ async function main() {
     await changed.set('services.web.imag', 'shop/web:3')
   } catch (error) {
     if (!(error instanceof errors.InvalidComposeError)) throw error
-    for (const problem of error.diagnostics) console.error(`${problem.path}: ${problem.message} (did you mean ${problem.suggestion}?)`)
+    for (const problem of error.diagnostics ?? []) console.error(`${problem.path}: ${problem.message} (did you mean ${problem.suggestion}?)`)
   }
 }
 

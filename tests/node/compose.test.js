@@ -33,8 +33,7 @@ async function load(folder) {
 
 /** Paths become the marks that the recorded answers have.
  * @param {unknown} value @param {string} folder @returns {any} */
-const portable = (value, folder) =>
-  JSON.parse(JSON.stringify(value).replaceAll(folder, '<dir>').replaceAll(path.dirname(folder), '<parent>'))
+const portable = (value, folder) => JSON.parse(JSON.stringify(value).replaceAll(folder, '<dir>').replaceAll(path.dirname(folder), '<parent>'))
 
 test('every case is answered as docker compose answers', async () => {
   const listed = json(path.join(top, 'differences.json'))
@@ -90,7 +89,7 @@ test('a project is changed from code', async () => {
   assert.equal(/** @type {any} */ (await without.config()).services.web.ports, undefined)
   await assert.rejects(changed.set('services.web.imag', 'x'), (error) => {
     assert.ok(error instanceof errors.InvalidComposeError)
-    const [first] = error.diagnostics
+    const [first] = error.diagnostics ?? []
     assert.ok(first)
     return first.path === 'services.web.imag' && first.suggestion === 'image'
   })

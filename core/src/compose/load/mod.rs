@@ -406,7 +406,13 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     let mut found = discover::discover(files, text.is_some(), options, &read)?;
     let mut problems = Problems { warnings: Diagnostics(std::mem::take(&mut found.warnings)), ..Problems::default() };
     let home = found.env.get(crate::host::HOME).cloned();
-    let loader = Loader { files: reader(&found.folder), home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::default(), values_left: Cell::new(2 * yaml::NODES) };
+    let loader = Loader {
+        files: reader(&found.folder),
+        home: home.as_deref(),
+        bases: RefCell::default(),
+        secrets: RefCell::default(),
+        values_left: Cell::new(2 * yaml::NODES),
+    };
     let mut sources: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for path in &found.files {
         match loader.documents(path) {
@@ -472,7 +478,13 @@ pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Lo
     let roots: Vec<&Path> = [settings.folder.as_path()].into_iter().chain(settings.roots.iter().map(PathBuf::as_path)).collect();
     let files = files::Files::new(settings.policy, &roots);
     let home = settings.home.clone();
-    let loader = Loader { files, home: home.as_deref(), bases: RefCell::default(), secrets: RefCell::new(settings.variables.clone()), values_left: Cell::new(2 * yaml::NODES) };
+    let loader = Loader {
+        files,
+        home: home.as_deref(),
+        bases: RefCell::default(),
+        secrets: RefCell::new(settings.variables.clone()),
+        values_left: Cell::new(2 * yaml::NODES),
+    };
     loader.document(&mut whole, &mut problems);
     let env = settings.variables.clone();
     let folder = settings.folder.clone();
