@@ -365,15 +365,8 @@ impl fmt::Display for Carried {
 
 impl std::error::Error for Carried {}
 
-fn carried(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
-    let mut cause = Some(e);
-    while let Some(c) = cause {
-        let io = c.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).map(|e| e as &(dyn std::error::Error + 'static));
-        let found = c.downcast_ref::<Carried>().or_else(|| io.and_then(|e| e.downcast_ref::<Carried>()));
-        if let Some(Carried(error)) = found {
-            return error.lock().ok().and_then(|mut e| e.take());
-        }
-        cause = c.source();
-    }
-    None
+/// Our own error, where bollard brings one back. Its wrapper passes the wrapped error's causes on and not that error itself.
+fn carried(e: &bollard::errors::Error) -> Option<Error> {
+    let bollard::errors::Error::IOError { err } = e else { return None };
+    err.get_ref()?.downcast_ref::<Carried>()?.0.lock().ok()?.take()
 }

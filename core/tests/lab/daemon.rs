@@ -25,14 +25,12 @@ pub fn programs() -> Vec<PathBuf> {
     all
 }
 
-/// A `dockerd` with a socket and folders of its own, and no network.
+/// A `dockerd` with a socket, folders and a bridge of its own.
 pub struct Daemon {
     folder: tempfile::TempDir,
     program: PathBuf,
     args: Vec<String>,
     child: Child,
-    /// Whether its data lie on a small file system of their own.
-    small: bool,
 }
 
 impl Daemon {
@@ -55,7 +53,7 @@ impl Daemon {
         }
         let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
         let child = spawn(program, folder.path(), &args);
-        let mut daemon = Self { folder, program: program.to_owned(), args, child, small: disk.is_some() };
+        let mut daemon = Self { folder, program: program.to_owned(), args, child };
         daemon.wait();
         daemon
     }
@@ -88,17 +86,26 @@ impl Daemon {
         Some(image)
     }
 
-    /// Ends it without a warning.
+    /// Ends it without a warning, and what it had started for itself; containers go on.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        if let Ok(pid) = std::fs::read_to_string(self.folder.path().join("exec/containerd/containerd.pid")) {
+            Command::new("sh").args(["-c", &format!("kill -KILL {}", pid.trim())]).stderr(Stdio::null()).status().ok();
+        }
     }
 
     pub fn restart(&mut self) {
-        // Left by one that was killed.
-        std::fs::remove_file(self.folder.path().join("docker.pid")).ok();
-        self.child = spawn(&self.program, self.folder.path(), &self.args);
+        self.again();
         self.wait();
+    }
+
+    /// Starts it again; the files with process IDs are those of one that is gone.
+    fn again(&mut self) {
+        for left in ["docker.pid", "exec/containerd/containerd.pid"] {
+            std::fs::remove_file(self.folder.path().join(left)).ok();
+        }
+        self.child = spawn(&self.program, self.folder.path(), &self.args);
     }
 
     /// Sends a signal, such as `STOP`.
@@ -122,15 +129,14 @@ impl Drop for Daemon {
         let over = |child: &mut Child| child.try_wait().ok().flatten().is_some();
         if over(&mut self.child) {
             // Containers of one that was killed are ended by the next one.
-            std::fs::remove_file(self.folder.path().join("docker.pid")).ok();
-            self.child = spawn(&self.program, self.folder.path(), &self.args);
+            self.again();
             let begun = Instant::now();
             while !answers(&self.socket()) && !over(&mut self.child) && begun.elapsed() < Duration::from_secs(20) {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
         for signal in ["CONT", "TERM"] {
-            Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.child.id())]).status().ok();
+            Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.child.id())]).stderr(Stdio::null()).status().ok();
         }
         let begun = Instant::now();
         while !over(&mut self.child) && begun.elapsed() < Duration::from_secs(25) {
@@ -143,7 +149,7 @@ impl Drop for Daemon {
         for place in mounts.lines().filter_map(|l| l.split(' ').nth(1)).filter(|p| p.starts_with(&own)).collect::<Vec<_>>().into_iter().rev() {
             Command::new("umount").args(["-l", place]).stderr(Stdio::null()).status().ok();
         }
-        debug_assert!(!self.small || !std::fs::read_to_string("/proc/mounts").unwrap_or_default().contains(&own));
+        Command::new("ip").args(["link", "delete", &bridge_name(self.folder.path())]).stderr(Stdio::null()).status().ok();
     }
 }
 
@@ -157,6 +163,22 @@ pub async fn archive_of(endpoint: &str, image: &str) -> Vec<u8> {
     archive
 }
 
+/// A bridge for the engine of `folder`, which is deleted with it.
+fn own_bridge(folder: &Path) -> String {
+    let name = bridge_name(folder);
+    let subnet = name.bytes().fold(0u8, u8::wrapping_add);
+    let ip = |args: &[&str]| Command::new("ip").args(args).stderr(Stdio::null()).status().unwrap();
+    ip(&["link", "add", &name, "type", "bridge"]);
+    ip(&["addr", "add", &format!("10.215.{subnet}.1/24"), "dev", &name]);
+    ip(&["link", "set", &name, "up"]);
+    name
+}
+
+fn bridge_name(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.chars().take(15).collect()
+}
+
 fn spawn(program: &Path, folder: &Path, args: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
     let at = |name: &str| folder.join(name).display().to_string();
@@ -167,7 +189,8 @@ fn spawn(program: &Path, folder: &Path, args: &[String]) -> Child {
     Command::new(program)
         .env("PATH", path)
         .args(["--host", &format!("unix://{}", at("docker.sock")), "--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("docker.pid")])
-        .args(["--bridge=none", "--iptables=false"])
+        // A bridge of its own: with `--bridge=none` an engine deletes the usual one, which another engine on this machine uses.
+        .args(["--bridge", &own_bridge(folder), "--iptables=false"])
         .args(args)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
@@ -195,9 +218,9 @@ macro_rules! with_each_daemon {
     ($($scenario:ident)+) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $scenario() {
-            for program in lab::daemon::programs() {
-                println!("{}", program.display());
-                scenarios::$scenario(&program).await;
+            let all = lab::daemon::programs().into_iter().map(|program| tokio::spawn(async move { scenarios::$scenario(&program).await }));
+            for (n, done) in all.collect::<Vec<_>>().into_iter().enumerate() {
+                done.await.unwrap_or_else(|e| panic!("with program {n}: {e}"));
             }
         })+
     };
