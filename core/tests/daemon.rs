@@ -183,7 +183,8 @@ mod scenarios {
         let mut daemon = Daemon::start(program, &[]);
         let Some(image) = daemon.image().await else { return };
         let engine = daemon.engine().await;
-        let container = engine.containers().run(&*image, ["sh", "-c", "trap 'exit 0' TERM; while true; do echo tick; sleep 0.1; done"]).name("ticks").await.unwrap();
+        let container =
+            engine.containers().run(&*image, ["sh", "-c", "trap 'exit 0' TERM; while true; do echo tick; sleep 0.1; done"]).name("ticks").await.unwrap();
         let (events, stats) = (engine.events().await.unwrap(), container.stats().await.unwrap());
         let mut logs = container.logs().follow(true).await.unwrap();
         assert_eq!(logs.next().await.unwrap().unwrap().data.text().lines().next(), Some("tick"));

@@ -294,7 +294,9 @@ async fn builds_take_arguments_targets_platforms_and_caches(engine: Engine, imag
         let told = Arc::new(Mutex::new(String::new()));
         let build = |no_cache: bool| {
             let (seen, tag) = (told.clone(), tag.clone());
-            let text = format!("FROM {image} AS first\nARG WORD=none\nRUN echo $WORD {name} >/word; cat /proc/sys/kernel/random/uuid >/uuid\nFROM first AS second\nRUN rm /word\n");
+            let text = format!(
+                "FROM {image} AS first\nARG WORD=none\nRUN echo $WORD {name} >/word; cat /proc/sys/kernel/random/uuid >/uuid\nFROM first AS second\nRUN rm /word\n"
+            );
             let change = move |o: &mut dockerkit::engine::BuildOptions| {
                 o.builder = builder;
                 o.dockerfile_inline = Some(text);
@@ -331,7 +333,14 @@ async fn networks_volumes_and_events(engine: Engine, image: String, name: String
     assert_eq!((&*volume.driver, &*engine.volumes().get(&*name).await.unwrap().mountpoint), ("local", &*volume.mountpoint));
     assert_eq!(engine.volumes().list().filters(of(&name)).await.unwrap().len(), 1);
     let mount = dockerkit::engine::Mount::default().kind("volume").source(&*name).target("/v");
-    let one = engine.containers().run(&*image, ["sh", "-c", "echo kept >/v/x; exec sleep 600"]).name(&*name).network(&*name).mounts(vec![mount.clone()]).await.unwrap();
+    let one = engine
+        .containers()
+        .run(&*image, ["sh", "-c", "echo kept >/v/x; exec sleep 600"])
+        .name(&*name)
+        .network(&*name)
+        .mounts(vec![mount.clone()])
+        .await
+        .unwrap();
     engine.networks().disconnect(&*name, one.id()).await.unwrap();
     engine.networks().connect(&*name, one.id()).aliases(["pal"]).await.unwrap();
     assert!(one.reload().await.unwrap().seen().addresses.contains_key(&name));
@@ -436,7 +445,8 @@ async fn counting(folder: &std::path::Path, answers: usize) -> (Engine, Arc<Atom
                     if left == 0 {
                         return;
                     }
-                    let answer = format!("HTTP/1.1 200 OK\r\nApi-Version: 1.43\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\nApi-Version: 1.43\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 }
             });

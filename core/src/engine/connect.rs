@@ -69,7 +69,8 @@ impl Engine {
 
 /// The API version that a user asks for.
 fn wanted(text: &str) -> Result<ApiVersion> {
-    let bad = || Error::invalid(format!("`{}` is not an API version", crate::error::escape(text))).hint("write it as 1.41, in the options or in DOCKER_API_VERSION");
+    let bad =
+        || Error::invalid(format!("`{}` is not an API version", crate::error::escape(text))).hint("write it as 1.41, in the options or in DOCKER_API_VERSION");
     let version = ApiVersion::parse(text).ok_or_else(bad)?;
     if version < MIN_API {
         return Err(Error::new(ErrorKind::Unsupported, format!("API {version} is asked for, and {MIN_API} is the oldest that is spoken here"))
