@@ -6,7 +6,7 @@ const { maker } = require('./arguments.js')
 const { call } = require('./calls.js')
 const { Group, Handle, MAKE, propertyOf } = require('./objects.js')
 const { Stream, streaming } = require('./streams.js')
-const { bytes, classes, duration, handle, hidden, list, map, method, models, oneOf, stream, struct, union } = require('./types.js')
+const { bytes, classes, duration, handle, hidden, list, map, method, models, oneOf, stream, struct, time, union, when } = require('./types.js')
 
 define(['invalid_input', 'invalid_compose', 'not_found', 'already_exists', 'conflict', 'unauthorized', 'forbidden', 'untrusted', 'unsupported', 'unreachable', 'timeout', 'canceled', 'command_failed', 'engine', 'not_converged', 'unhealthy', 'partial', 'state_locked', 'io', 'internal'])
 
@@ -14,31 +14,36 @@ Object.assign(models, {
   AddMachine: struct({ role: 0, labels: map(0) }),
   AppInit: struct({ engine: handle('Engine'), project: handle('Project'), name: 0 }),
   AppLog: struct({ service: 0, container: 0, stream: 0, data: bytes }),
-  AppLogOptions: struct({ services: list(0), follow: 0, since: 0, until: 0, tail: 0, timestamps: 0 }),
+  AppLogOptions: struct({ services: list(0), follow: 0, since: when, until: when, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
+  AttachOptions: struct({ logs: 0, no_stdin: 0, no_stdout: 0, no_stderr: 0, detach_keys: 0 }),
   BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(0), secret_files: map(0), ssh: map(0) }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
-  ClusterEvent: struct({ time: 0, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
-  ClusterSnapshot: struct({ name: 0, time: 0, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
+  ClusterEvent: struct({ time: time, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
+  ClusterSnapshot: struct({ name: 0, time: time, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
   ClusterStack: struct({ name: 0 }),
   CommandOutput: struct({ exit_code: 0, stdout: bytes, stderr: bytes }),
   CommitOptions: struct({ tag: 0, comment: 0, author: 0, changes: list(0), no_pause: 0 }),
-  ConnectContainer: struct({ aliases: list(0), ipv4_address: 0, ipv6_address: 0, driver_opts: map(0) }),
-  ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', timeout: duration, api_version: 0 }),
-  ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: 0, started_at: 0, finished_at: 0, raw: 1 }),
-  ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), device_cgroup_rules: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
-  ContainerStats: struct({ time: 0, cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0, pids: 0, raw: 1 }),
+  ConnectContainer: struct({ aliases: list(0), ipv4_address: 0, ipv6_address: 0, driver_opts: map(0), link_local_ips: list(0), links: list(0), mac_address: 0, gateway_priority: 0 }),
+  ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', connect_timeout: duration, timeout: duration, api_version: 0 }),
+  ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: time, started_at: time, finished_at: time, size_written: 0, size_total: 0, raw: 1 }),
+  ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, ipv6: 0, link_local_ips: list(0), mac_address: 0, links: list(0), extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, cpuset_mems: 0, cpu_period: 0, cpu_quota: 0, blkio_weight: 0, device_read_bps: map(0), device_write_bps: map(0), device_read_iops: map(0), device_write_iops: map(0), memory_swappiness: 0, oom_kill_disable: 0, oom_score_adj: 0, cgroup_parent: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), gpus: 0, device_cgroup_rules: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, uts_mode: 0, storage_opt: map(0), volume_driver: 0, annotations: map(0), network_disabled: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
+  ContainerStats: struct({ time: time, cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0, pids: 0, raw: 1 }),
+  CopyFrom: struct({ follow_link: 0, archive: 0, max_bytes: 0, max_entries: 0 }),
+  CopyTo: struct({ follow_link: 0, archive: 0 }),
+  CreateCheckpoint: struct({ keep_running: 0, dir: 0 }),
   CreateCluster: struct({ managers: 0, parallel: 0, swarm: 'InitSwarm', path: 0 }),
   CreateContext: struct({ description: 0, tls: 'TlsOptions' }),
   CreateMachine: struct({ engine: 'EngineConfig' }),
   CreateMachines: struct({ parallel: 0 }),
-  CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0 }),
+  CreateNetwork: struct({ driver: 0, options: map(0), labels: map(0), internal: 0, attachable: 0, ingress: 0, ipv6: 0, subnets: list('Subnet'), ipam_driver: 0, ipam_options: map(0), ipv4: 0, scope: 0, config_only: 0, config_from: 0 }),
   CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
   DestroyCluster: struct({ force: 0 }),
   Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, expected: 0, suggestion: 0, chain: list(0) }),
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
+  DiskUsageOptions: struct({ types: list(0) }),
   DownOptions: struct({ volumes: 0, remove_orphans: 0, timeout: duration }),
   LocalDriver: struct({ image: 0, cpus: 0, memory: 0, network: 0, endpoint: 0 }),
   SshDriver: struct({ host: 0, user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: 0, password: 0, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }, ['host']),
@@ -46,29 +51,36 @@ Object.assign(models, {
   EnablePlugin: struct({ timeout: duration }),
   EngineConfig: struct({ labels: map(0), registry_mirrors: list(0), insecure_registries: list(0), storage_driver: 0, daemon_config: map(1), env: map(0) }),
   EngineContext: struct({ name: 0, description: 0, endpoint: 0, current: 0 }),
-  EngineEvent: struct({ kind: 0, action: 0, id: 0, attributes: map(0), scope: 0, time: 0 }),
-  Event: struct({ time: 0, host: 0, resource: 'Resource', action: 0, status: 0, current: 0, total: 0, message: 0, error: 0 }),
-  EventOptions: struct({ since: 0, until: 0, filters: map(list(0)) }),
-  ExecOptions: struct({ user: 0, workdir: 0, env: map(0), tty: 0, privileged: 0, stdin: bytes }),
+  EngineEvent: struct({ kind: 0, action: 0, id: 0, attributes: map(0), scope: 0, time: time }),
+  Event: struct({ time: time, host: 0, resource: 'Resource', action: 0, status: 0, current: 0, total: 0, message: 0, error: 0 }),
+  EventOptions: struct({ since: when, until: when, filters: map(list(0)) }),
+  ExecOptions: struct({ user: 0, workdir: 0, env: map(0), tty: 0, detach_keys: 0, privileged: 0, stdin: bytes }),
+  ExecState: struct({ id: 0, running: 0, exit_code: 0, pid: 0 }),
   ExitStatus: struct({ exit_code: 0, error: 0 }),
   Failure: struct({ name: 0, kind: 0, message: 0 }),
   FileChange: struct({ path: 0, kind: 0 }),
+  FindCheckpoints: struct({ dir: 0 }),
   FoundImage: struct({ name: 0, description: 0, stars: 0, official: 0 }),
   HealthCheck: struct({ test: list(0), interval: duration, timeout: duration, retries: 0, start_period: duration, start_interval: duration }),
-  HistoryEntry: struct({ id: 0, created_by: 0, created: 0, size: 0, tags: list(0) }),
-  Image: struct({ id: 0, tags: list(0), digests: list(0), size: 0, created: 0, labels: map(0), raw: 1 }),
+  HistoryEntry: struct({ id: 0, created_by: 0, created: time, size: 0, tags: list(0) }),
+  HistoryOptions: struct({ platform: 0 }),
+  Image: struct({ id: 0, tags: list(0), digests: list(0), size: 0, created: time, labels: map(0), shared_size: 0, manifests: list('ImageManifest'), raw: 1 }),
+  ImageManifest: struct({ digest: 0, kind: 0, platform: 0, available: 0, size: 0, containers: list(0) }),
   ImagePush: struct({ reference: 0, id: 0, machines: list('PushedImage') }),
   ImportImage: struct({ data: bytes, path: 0, changes: list(0), message: 0, platform: 0 }),
   Info: struct({ id: 0, name: 0, server_version: 0, storage_driver: 0, operating_system: 0, architecture: 0, kernel_version: 0, cpus: 0, memory: 0, containers: 0, containers_running: 0, images: 0, swarm: 0, swarm_node_id: 0, swarm_manager: 0, warnings: list(0), raw: 1 }),
   InitSwarm: struct({ advertise_addr: 0, listen_addr: 0, data_path_addr: 0, data_path_port: 0, default_addr_pool: list(0), subnet_size: 0, autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration, force_new_cluster: 0, availability: 0, labels: map(0) }),
+  InspectContainer: struct({ size: 0 }),
+  InspectImage: struct({ platform: 0, manifests: 0 }),
+  InspectNetwork: struct({ verbose: 0, scope: 0 }),
   InstallPlugin: struct({ alias: 0, auth: 'RegistryAuth', disabled: 0, settings: list(0) }),
   JoinSwarm: struct({ role: 0, advertise_addr: 0, listen_addr: 0, data_path_addr: 0, labels: map(0), availability: 0, timeout: duration }),
   JoinTokens: struct({ worker: hidden, manager: hidden }),
   KillOptions: struct({ signal: 0 }),
   KillServices: struct({ services: list(0), signal: 0 }),
   LeaveSwarm: struct({ force: 0 }),
-  ListContainers: struct({ all: 0, limit: 0, filters: map(list(0)) }),
-  ListImages: struct({ all: 0, filters: map(list(0)) }),
+  ListContainers: struct({ all: 0, limit: 0, size: 0, filters: map(list(0)) }),
+  ListImages: struct({ all: 0, shared_size: 0, manifests: 0, filters: map(list(0)) }),
   ListMachines: struct({ driver: 0 }),
   ListNetworks: struct({ filters: map(list(0)) }),
   ListNodes: struct({ filters: map(list(0)) }),
@@ -77,39 +89,42 @@ Object.assign(models, {
   ListServices: struct({ filters: map(list(0)) }),
   ListTasks: struct({ filters: map(list(0)) }),
   ListVolumes: struct({ filters: map(list(0)) }),
-  LoadImages: struct({ data: bytes, path: 0 }),
+  LoadImages: struct({ data: bytes, path: 0, platform: 0 }),
   LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0, roots: list(0) }),
   LoadReport: struct({ images: list(0) }),
   LocalCluster: struct({ nodes: 0, managers: 0, cpus: 0, memory: 0, image: 0, dispatcher_heartbeat: duration, engine: 'EngineConfig', endpoint: 0, path: 0 }),
   LogChunk: struct({ stream: 0, data: bytes }),
-  LogOptions: struct({ follow: 0, since: 0, until: 0, tail: 0, timestamps: 0, no_stdout: 0, no_stderr: 0 }),
+  LogOptions: struct({ follow: 0, since: when, until: when, tail: 0, timestamps: 0, details: 0, no_stdout: 0, no_stderr: 0 }),
   MachineEnv: struct({ variables: map(0), text: 0 }),
   MachineEnvOptions: struct({ shell: 0, unset: 0 }),
   MachineSpec: struct({ name: 0, driver: 'DriverSpec', engine: 'EngineConfig' }, ['name', 'driver']),
   MachinesInit: struct({ path: 0 }),
-  Mount: struct({ kind: 0, source: 0, target: 0, read_only: 0, propagation: 0, no_copy: 0, size: 0 }),
+  Mount: struct({ kind: 0, source: 0, target: 0, read_only: 0, propagation: 0, non_recursive: 0, create_source: 0, no_copy: 0, subpath: 0, driver: 0, driver_options: map(0), labels: map(0), size: 0, mode: 0 }),
   Network: struct({ id: 0, name: 0, driver: 0, scope: 0, internal: 0, attachable: 0, labels: map(0), raw: 1 }),
   NodeSnapshot: struct({ name: 0, id: 0, role: 0, leader: 0, state: 0, availability: 0, cpu_percent: 0, memory: 0, memory_total: 0, running_tasks: 0 }),
   OpenCluster: struct({ path: 0 }),
+  PathStat: struct({ name: 0, kind: 0, size: 0, mode: 0, modified: 0, link_target: 0 }),
   Ping: struct({ api_version: 0, os: 0, builder: 0, swarm: 0 }),
   Plan: struct({ title: 0, steps: list('Step'), is_empty: 0, text: 0, options: 1 }, ['title', 'steps', 'is_empty', 'text']),
   Plugin: struct({ id: 0, name: 0, enabled: 0, description: 0, interfaces: list(0), raw: 1 }),
   PluginPrivilege: struct({ name: 0, description: 0, value: list(0) }),
   Processes: struct({ titles: list(0), processes: list(list(0)) }),
+  PruneBuildCache: struct({ all: 0, keep: 0, max_used: 0, min_free: 0, filters: map(list(0)) }),
   PruneOptions: struct({ filters: map(list(0)) }),
   PruneReport: struct({ removed: list(0), space_reclaimed: 0 }),
   PsOptions: struct({ all: 0 }),
   PublishedPort: struct({ target: 0, protocol: 0, published: 0, host_ip: 0 }),
   PullOptions: struct({ platform: 0, auth: 'RegistryAuth' }),
   PushImage: struct({ to: list(0), source: handle('Engine') }),
-  PushOptions: struct({ auth: 'RegistryAuth' }),
+  PushOptions: struct({ auth: 'RegistryAuth', platform: 0 }),
   PushedImage: struct({ machine: 0, bytes: 0, shared_layers: 0 }),
   PutArchive: struct({ data: bytes, file: 0, no_overwrite: 0, keep_owner: 0 }),
   RawAnswer: struct({ status: 0, json: 1, body: bytes }),
   RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
   RegistryInfo: struct({ digest: 0, media_type: 0, size: 0, platforms: list(0) }),
+  RegistryInfoOptions: struct({ auth: 'RegistryAuth' }),
   RemoveContainer: struct({ force: 0, volumes: 0 }),
-  RemoveImage: struct({ force: 0, no_prune: 0 }),
+  RemoveImage: struct({ force: 0, no_prune: 0, platforms: list(0) }),
   RemoveMachine: struct({ force: 0 }),
   RemoveNode: struct({ force: 0 }),
   RemovePlugin: struct({ force: 0 }),
@@ -118,9 +133,10 @@ Object.assign(models, {
   Resource: struct({ kind: 0, name: 0, parent: 0 }, ['kind', 'name']),
   RotateToken: struct({}),
   RunOutput: struct({ spec: 'ContainerSpec', timeout: duration }),
+  SaveImages: struct({ platform: 0 }),
   SearchImages: struct({ limit: 0, filters: map(list(0)) }),
   ServiceLog: struct({ service: 0, task: 0, node: 0, stream: 0, data: bytes }),
-  ServiceLogOptions: struct({ follow: 0, since: 0, tail: 0, timestamps: 0 }),
+  ServiceLogOptions: struct({ follow: 0, since: when, tail: 0, timestamps: 0 }),
   ServiceOptions: struct({ services: list(0), timeout: duration }),
   ServiceSnapshot: struct({ name: 0, mode: 0, desired_tasks: 0, running_tasks: 0, nodes: list(0), error: 0 }),
   SshOptions: struct({ user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: 0, password: 0, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }),
@@ -128,30 +144,32 @@ Object.assign(models, {
   StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
   StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
   StackSummary: struct({ name: 0, services: list(0) }),
-  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0, no_spread: 0 }),
-  StatsOptions: struct({ stream: 0 }),
+  StackUp: struct({ prune: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, rollback: 0, no_spread: 0 }),
+  StartContainer: struct({ checkpoint: 0, checkpoint_dir: 0 }),
+  StatsOptions: struct({ stream: 0, one_shot: 0 }),
   Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
-  StopOptions: struct({ timeout: duration }),
+  StopOptions: struct({ timeout: duration, signal: 0 }),
   Subnet: struct({ subnet: 0, ip_range: 0, gateway: 0, aux_addresses: map(0) }),
   SwarmHealth: struct({ healthy: 0, leader: 0, managers: 0, reachable_managers: 0, quorum_margin: 0, nodes: 0, ready_nodes: 0, problems: list(0) }),
-  SwarmObject: struct({ id: 0, name: 0, labels: map(0), created: 0, data: bytes }),
-  Task: struct({ id: 0, name: 0, service_id: 0, service: 0, slot: 0, node_id: 0, node: 0, state: 0, desired_state: 0, message: 0, error: 0, exit_code: 0, image: 0, container_id: 0, time: 0, labels: map(0) }),
+  SwarmObject: struct({ id: 0, name: 0, labels: map(0), created: time, data: bytes }),
+  Task: struct({ id: 0, name: 0, service_id: 0, service: 0, slot: 0, node_id: 0, node: 0, state: 0, desired_state: 0, message: 0, error: 0, exit_code: 0, image: 0, container_id: 0, time: time, labels: map(0) }),
   TlsOptions: struct({ ca_file: 0, cert_file: 0, key_file: 0, ca: 0, cert: 0, key: 0, server_name: 0 }),
+  TopOptions: struct({ ps_args: 0 }),
   Ulimit: struct({ name: 0, soft: 0, hard: 0 }),
-  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, timeout: duration, stop_timeout: duration }),
+  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, stop_timeout: duration }),
   UpReport: struct({ project: 0, done: list(0), orphans: list(0) }),
-  UpdateContainer: struct({ memory: 0, cpus: 0, cpu_shares: 0, pids_limit: 0, restart: 0 }),
+  UpdateContainer: struct({ memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpu_period: 0, cpu_quota: 0, cpuset: 0, cpuset_mems: 0, blkio_weight: 0, pids_limit: 0, restart: 0 }),
   UpdateNode: struct({ labels: map(0), availability: 0, role: 0 }),
   UpdateSwarm: struct({ autolock: 0, dispatcher_heartbeat: duration, task_history_limit: 0, cert_expiry: duration }),
   Usage: struct({ node: 0, container_id: 0, container: 0, labels: map(0), cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0 }),
   Version: struct({ version: 0, api_version: 0, min_api_version: 0, os: 0, arch: 0, kernel_version: 0, raw: 1 }),
-  Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: 0, labels: map(0), options: map(0), raw: 1 }),
+  Volume: struct({ name: 0, driver: 0, mountpoint: 0, created: time, labels: map(0), options: map(0), raw: 1 }),
   WaitOptions: struct({ condition: 0 }),
   WaitUntil: struct({ port: 0, http: 0, http_status: 0, log: 0, log_times: 0, healthy: 0, timeout: duration }),
   WatchOptions: struct({ interval: duration }),
   DriverSpec: union('driver', { 'local': 'LocalDriver', 'ssh': 'SshDriver', 'existing': 'ExistingDriver' }),
   EngineProperties: struct({ endpoint: 0, api_version: 0, source: 0 }),
-  ContainerProperties: struct({ id: 0, name: 0, image: 0, image_id: 0, status: 0, health: 0, labels: map(0), ports: list('PublishedPort'), addresses: map(0) }),
+  ContainerProperties: struct({ id: 0, name: 0, image: 0, image_id: 0, status: 0, health: 0, labels: map(0), ports: list('PublishedPort'), addresses: map(0), size_written: 0, size_total: 0 }),
   SessionProperties: struct({ tty: 0 }),
   ClusterProperties: struct({ name: 0, machines: list(handle('Machine')), swarm: handle('Swarm') }),
   ProjectProperties: struct({ name: 0, services: list(0), folder: 0, files: list(0), warnings: list('Diagnostic') }),
@@ -179,7 +197,7 @@ const calls = {
   Engine_ping: method('Engine', 'ping', [], '', 'Ping'),
   Engine_version: method('Engine', 'version', [], '', 'Version'),
   Engine_info: method('Engine', 'info', [], '', 'Info'),
-  Engine_disk_usage: method('Engine', 'disk_usage', [], '', 'DiskUsage'),
+  Engine_disk_usage: method('Engine', 'disk_usage', [], 'DiskUsageOptions', 'DiskUsage'),
   Engine_login: method('Engine', 'login', [], 'RegistryAuth', 0),
   Engine_events: method('Engine', 'events', [], 'EventOptions', stream('EngineEvent')),
   Engine_request: method('Engine', 'request', [['method', 0], ['path', 0]], 'RequestOptions', 'RawAnswer'),
@@ -190,21 +208,22 @@ const calls = {
   Engine_containers_run_output: method('Engine', 'containers.run_output', [['image', 0], ['command', oneOf(0, list(0)), true]], 'RunOutput', 'CommandOutput'),
   Engine_containers_prune: method('Engine', 'containers.prune', [], 'PruneOptions', 'PruneReport'),
   Engine_images_list: method('Engine', 'images.list', [], 'ListImages', list('Image')),
-  Engine_images_get: method('Engine', 'images.get', [['reference', 0]], '', 'Image'),
+  Engine_images_get: method('Engine', 'images.get', [['reference', 0]], 'InspectImage', 'Image'),
   Engine_images_pull: method('Engine', 'images.pull', [['reference', 0]], 'PullOptions', 'Image'),
   Engine_images_push: method('Engine', 'images.push', [['reference', 0]], 'PushOptions', null),
   Engine_images_build: method('Engine', 'images.build', [['context', 0]], 'BuildOptions', 'Image'),
   Engine_images_tag: method('Engine', 'images.tag', [['reference', 0], ['name', 0]], '', null),
   Engine_images_remove: method('Engine', 'images.remove', [['reference', 0]], 'RemoveImage', list(0)),
-  Engine_images_save: method('Engine', 'images.save', [['references', list(0)]], '', stream(bytes)),
+  Engine_images_save: method('Engine', 'images.save', [['references', list(0)]], 'SaveImages', stream(bytes)),
   Engine_images_load: method('Engine', 'images.load', [], 'LoadImages', 'LoadReport'),
   Engine_images_import_: method('Engine', 'images.import_', [['tag', 0]], 'ImportImage', 'Image'),
-  Engine_images_history: method('Engine', 'images.history', [['reference', 0]], '', list('HistoryEntry')),
-  Engine_images_registry_info: method('Engine', 'images.registry_info', [['reference', 0]], 'PushOptions', 'RegistryInfo'),
+  Engine_images_history: method('Engine', 'images.history', [['reference', 0]], 'HistoryOptions', list('HistoryEntry')),
+  Engine_images_registry_info: method('Engine', 'images.registry_info', [['reference', 0]], 'RegistryInfoOptions', 'RegistryInfo'),
   Engine_images_search: method('Engine', 'images.search', [['term', 0]], 'SearchImages', list('FoundImage')),
   Engine_images_prune: method('Engine', 'images.prune', [], 'PruneOptions', 'PruneReport'),
+  Engine_images_prune_build_cache: method('Engine', 'images.prune_build_cache', [], 'PruneBuildCache', 'PruneReport'),
   Engine_networks_list: method('Engine', 'networks.list', [], 'ListNetworks', list('Network')),
-  Engine_networks_get: method('Engine', 'networks.get', [['name', 0]], '', 'Network'),
+  Engine_networks_get: method('Engine', 'networks.get', [['name', 0]], 'InspectNetwork', 'Network'),
   Engine_networks_create: method('Engine', 'networks.create', [['name', 0]], 'CreateNetwork', 'Network'),
   Engine_networks_remove: method('Engine', 'networks.remove', [['name', 0]], '', null),
   Engine_networks_connect: method('Engine', 'networks.connect', [['name', 0], ['container', 0]], 'ConnectContainer', null),
@@ -219,14 +238,16 @@ const calls = {
   Engine_plugins_get: method('Engine', 'plugins.get', [['name', 0]], '', 'Plugin'),
   Engine_plugins_privileges: method('Engine', 'plugins.privileges', [['reference', 0]], 'InstallPlugin', list('PluginPrivilege')),
   Engine_plugins_install: method('Engine', 'plugins.install', [['reference', 0]], 'InstallPlugin', 'Plugin'),
+  Engine_plugins_upgrade: method('Engine', 'plugins.upgrade', [['name', 0], ['reference', 0]], 'RegistryInfoOptions', 'Plugin'),
+  Engine_plugins_push: method('Engine', 'plugins.push', [['name', 0]], 'RegistryInfoOptions', null),
   Engine_plugins_create: method('Engine', 'plugins.create', [['name', 0], ['folder', 0]], '', 'Plugin'),
   Engine_plugins_set: method('Engine', 'plugins.set', [['name', 0], ['settings', list(0)]], '', null),
   Engine_plugins_enable: method('Engine', 'plugins.enable', [['name', 0]], 'EnablePlugin', null),
   Engine_plugins_disable: method('Engine', 'plugins.disable', [['name', 0]], 'RemovePlugin', null),
   Engine_plugins_remove: method('Engine', 'plugins.remove', [['name', 0]], 'RemovePlugin', null),
   Container_reload: method('Container', 'reload', [], '', handle('Container')),
-  Container_inspect: method('Container', 'inspect', [], '', 'ContainerDetails'),
-  Container_start: method('Container', 'start', [], '', null),
+  Container_inspect: method('Container', 'inspect', [], 'InspectContainer', 'ContainerDetails'),
+  Container_start: method('Container', 'start', [], 'StartContainer', null),
   Container_stop: method('Container', 'stop', [], 'StopOptions', null),
   Container_restart: method('Container', 'restart', [], 'StopOptions', null),
   Container_kill: method('Container', 'kill', [], 'KillOptions', null),
@@ -238,18 +259,25 @@ const calls = {
   Container_wait_until: method('Container', 'wait_until', [], 'WaitUntil', null),
   Container_logs: method('Container', 'logs', [], 'LogOptions', stream('LogChunk')),
   Container_stats: method('Container', 'stats', [], 'StatsOptions', stream('ContainerStats')),
-  Container_top: method('Container', 'top', [], '', 'Processes'),
+  Container_top: method('Container', 'top', [], 'TopOptions', 'Processes'),
   Container_diff: method('Container', 'diff', [], '', list('FileChange')),
   Container_update: method('Container', 'update', [], 'UpdateContainer', null),
   Container_commit: method('Container', 'commit', [], 'CommitOptions', 0),
   Container_exec: method('Container', 'exec', [['command', oneOf(0, list(0)), true]], 'ExecOptions', 'CommandOutput'),
   Container_exec_session: method('Container', 'exec_session', [['command', oneOf(0, list(0)), true]], 'ExecOptions', handle('Session')),
-  Container_attach: method('Container', 'attach', [], '', handle('Session')),
+  Container_exec_detached: method('Container', 'exec_detached', [['command', oneOf(0, list(0)), true]], 'ExecOptions', 0),
+  Container_exec_state: method('Container', 'exec_state', [['id', 0]], '', 'ExecState'),
+  Container_attach: method('Container', 'attach', [], 'AttachOptions', handle('Session')),
+  Container_resize: method('Container', 'resize', [['columns', 0], ['rows', 0]], '', null),
   Container_export: method('Container', 'export', [], '', stream(bytes)),
   Container_put_archive: method('Container', 'put_archive', [['path', 0]], 'PutArchive', null),
   Container_get_archive: method('Container', 'get_archive', [['path', 0]], '', stream(bytes)),
-  Container_copy_to: method('Container', 'copy_to', [['path', 0], ['target', 0]], '', null),
-  Container_copy_from: method('Container', 'copy_from', [['path', 0], ['target', 0]], '', null),
+  Container_stat_path: method('Container', 'stat_path', [['path', 0]], '', 'PathStat'),
+  Container_copy_to: method('Container', 'copy_to', [['path', 0], ['target', 0]], 'CopyTo', null),
+  Container_copy_from: method('Container', 'copy_from', [['path', 0], ['target', 0]], 'CopyFrom', null),
+  Container_checkpoints_list: method('Container', 'checkpoints.list', [], 'FindCheckpoints', list(0)),
+  Container_checkpoints_create: method('Container', 'checkpoints.create', [['name', 0]], 'CreateCheckpoint', null),
+  Container_checkpoints_remove: method('Container', 'checkpoints.remove', [['name', 0]], 'FindCheckpoints', null),
   Session_write: method('Session', 'write', [['data', bytes]], '', null),
   Session_close_stdin: method('Session', 'close_stdin', [], '', null),
   Session_read: method('Session', 'read', [], '', 'LogChunk'),
@@ -283,6 +311,7 @@ const calls = {
   App_apply: method('App', 'apply', [['plan', 'Plan']], '', 'UpReport'),
   App_up: method('App', 'up', [], 'UpOptions', 'UpReport'),
   App_down: method('App', 'down', [], 'DownOptions', null),
+  App_wait_until: method('App', 'wait_until', [['service', 0]], 'WaitUntil', null),
   App_ps: method('App', 'ps', [], 'PsOptions', list(handle('Container'))),
   App_logs: method('App', 'logs', [], 'AppLogOptions', stream('AppLog')),
   App_start: method('App', 'start', [], 'ServiceOptions', null),
@@ -358,6 +387,7 @@ const calls = {
   Stack_apply: method('Stack', 'apply', [['plan', 'Plan']], '', 'StackReport'),
   Stack_up: method('Stack', 'up', [], 'StackUp', 'StackReport'),
   Stack_down: method('Stack', 'down', [], 'StackDown', null),
+  Stack_wait_until: method('Stack', 'wait_until', [['service', 0]], 'WaitUntil', null),
   Stack_ps: method('Stack', 'ps', [], 'ListTasks', list('Task')),
   Stack_services: method('Stack', 'services', [], '', list(handle('Service'))),
   Stack_logs: method('Stack', 'logs', [], 'ServiceLogOptions', stream('ServiceLog')),
@@ -447,6 +477,10 @@ class EngineImages extends Group {
   prune(options) {
     return call(calls.Engine_images_prune, this.of, [options])
   }
+
+  pruneBuildCache(options) {
+    return call(calls.Engine_images_prune_build_cache, this.of, [options])
+  }
 }
 
 class EngineNetworks extends Group {
@@ -519,6 +553,14 @@ class EnginePlugins extends Group {
 
   install(reference, options) {
     return call(calls.Engine_plugins_install, this.of, [reference, options])
+  }
+
+  upgrade(name, reference, options) {
+    return call(calls.Engine_plugins_upgrade, this.of, [name, reference, options])
+  }
+
+  push(name, options) {
+    return call(calls.Engine_plugins_push, this.of, [name, options])
   }
 
   create(name, folder, options) {
@@ -626,6 +668,21 @@ class Engine extends Handle {
   }
 }
 
+class ContainerCheckpoints extends Group {
+
+  list(options) {
+    return call(calls.Container_checkpoints_list, this.of, [options])
+  }
+
+  create(name, options) {
+    return call(calls.Container_checkpoints_create, this.of, [name, options])
+  }
+
+  remove(name, options) {
+    return call(calls.Container_checkpoints_remove, this.of, [name, options])
+  }
+}
+
 class Container extends Handle {
   static propertyModel = 'ContainerProperties'
 
@@ -663,6 +720,18 @@ class Container extends Handle {
 
   get addresses() {
     return propertyOf(this, 'addresses')
+  }
+
+  get sizeWritten() {
+    return propertyOf(this, 'sizeWritten')
+  }
+
+  get sizeTotal() {
+    return propertyOf(this, 'sizeTotal')
+  }
+
+  get checkpoints() {
+    return new ContainerCheckpoints(this)
   }
 
   reload(options) {
@@ -745,8 +814,20 @@ class Container extends Handle {
     return call(calls.Container_exec_session, this, [command, options])
   }
 
+  execDetached(command, options) {
+    return call(calls.Container_exec_detached, this, [command, options])
+  }
+
+  execState(id, options) {
+    return call(calls.Container_exec_state, this, [id, options])
+  }
+
   attach(options) {
     return call(calls.Container_attach, this, [options])
+  }
+
+  resize(columns, rows, options) {
+    return call(calls.Container_resize, this, [columns, rows, options])
   }
 
   export(options) {
@@ -759,6 +840,10 @@ class Container extends Handle {
 
   getArchive(path, options) {
     return streaming(calls.Container_get_archive, this, [path, options])
+  }
+
+  statPath(path, options) {
+    return call(calls.Container_stat_path, this, [path, options])
   }
 
   copyTo(path, target, options) {
@@ -964,6 +1049,10 @@ class App extends Handle {
 
   down(options) {
     return call(calls.App_down, this, [options])
+  }
+
+  waitUntil(service, options) {
+    return call(calls.App_wait_until, this, [service, options])
   }
 
   ps(options) {
@@ -1448,6 +1537,10 @@ class Stack extends Handle {
     return call(calls.Stack_down, this, [options])
   }
 
+  waitUntil(service, options) {
+    return call(calls.Stack_wait_until, this, [service, options])
+  }
+
   ps(options) {
     return call(calls.Stack_ps, this, [options])
   }
@@ -1486,4 +1579,5 @@ module.exports = {
   Subnet: maker('Subnet'),
   TlsOptions: maker('TlsOptions'),
   Ulimit: maker('Ulimit'),
+  WaitUntil: maker('WaitUntil'),
 }

@@ -491,7 +491,7 @@ export interface ConnectOptions {
    * streams, are not bound by it.
    */
   timeoutMs?: number | null
-  /** The API version to speak, such as `1.41`; default: the newest that both sides know. */
+  /** The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know. */
   apiVersion?: string | null
 }
 
@@ -770,7 +770,7 @@ export interface CreateCluster {
 export interface CreateContext {
   /** What it is for. */
   description?: string | null
-  /** TLS for a `tcp://` endpoint: its files are copied into the store. */
+  /** TLS for a `tcp://` endpoint: its files or texts are copied into the store. */
   tls?: TlsOptions | null
 }
 
@@ -2935,13 +2935,14 @@ export class Engine implements AsyncDisposable {
    * `npipe:////./pipe/name`.
    *
    * With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-   * The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
+   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+   * Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+   * that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
    *
    * # Errors
    * `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, for a pipe anywhere but on Windows, and for a Unix socket
-   * there.
+   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+   * pipe anywhere but on Windows, and for a Unix socket there.
    *
    * # Cancel safety
    * Nothing is left behind.
@@ -2952,13 +2953,14 @@ export class Engine implements AsyncDisposable {
    * `npipe:////./pipe/name`.
    *
    * With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-   * The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
+   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+   * Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+   * that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
    *
    * # Errors
    * `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, for a pipe anywhere but on Windows, and for a Unix socket
-   * there.
+   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+   * pipe anywhere but on Windows, and for a Unix socket there.
    *
    * # Cancel safety
    * Nothing is left behind.

@@ -788,13 +788,14 @@ class Engine(_Closing):
         `npipe:////./pipe/name`.
 
         With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-        The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
+        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+        Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+        that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
 
         Errors:
         `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, for a pipe anywhere but on Windows, and for a Unix socket
-        there.
+        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+        pipe anywhere but on Windows, and for a Unix socket there.
 
         Cancel safety:
         Nothing is left behind.
@@ -806,7 +807,7 @@ class Engine(_Closing):
             connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
                 streams, are not bound by it.
-            api_version: The API version to speak, such as `1.41`; default: the newest that both sides know.
+            api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         """
         return await _call(__name__, "Engine", "connect", None, {"endpoint": endpoint}, options, ("handle", "Engine"))
 
@@ -828,7 +829,7 @@ class Engine(_Closing):
 
         Arguments:
             description: What it is for.
-            tls: TLS for a `tcp://` endpoint: its files are copied into the store.
+            tls: TLS for a `tcp://` endpoint: its files or texts are copied into the store.
         """
         return await _call(__name__, "Engine", "create_context", None, {"name": name, "endpoint": endpoint}, options, "EngineContext")
 
