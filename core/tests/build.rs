@@ -84,7 +84,10 @@ async fn contexts_reach_a_build_beside_the_main_one(engine: Engine, image: Strin
     assert_ne!(again.id, built.id);
     let out = engine.containers().run_output(format!("{name}:1"), "cat /word").await.unwrap();
     assert_eq!(&*out.stdout.text(), "second");
-    assert_eq!(engine.images().build(main.path()).with(build).await.unwrap().id, again.id);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = told.clone();
+    let third = engine.images().build(main.path()).with(build).on_event(move |e| seen.lock().unwrap().push(e.to_string())).await.unwrap();
+    assert_eq!(third.id, again.id, "{:#?}", told.lock().unwrap());
     for image in [&*built.id, &format!("{name}:1"), &format!("{name}-more:latest")] {
         engine.images().remove(image).force(true).await.unwrap();
     }
@@ -126,12 +129,12 @@ async fn a_folder_is_sent_as_its_rules_say_and_nothing_from_outside(engine: Engi
         .additional_contexts(contexts(&[("other", text(other.path()))]))
         .await
         .unwrap();
-    let script = "cd /all; ls -A; ls a/deep cache; cat a/x a-b/z a.txt cache/kept/k w*; ls a | grep -c ^n; readlink file-link folder-link inner-link; \
+    let script = "cd /all; echo .[a-z]* *; ls a/deep cache; cat a/x a-b/z a.txt cache/kept/k w*; ls a | grep -c ^n; for l in *-link; do readlink $l; done; \
                   stat -c %a:%u run; md5sum <large";
     let out = engine.containers().run_output(format!("{name}:1"), ["sh", "-c", script]).await.unwrap().stdout.text().into_owned();
     let digest = lab::output("md5sum", &[text(&at("large"))], &[]);
     let expected = format!(
-        ".dockerignore\na\na-b\na.txt\ncache\nempty\nfile-link\nfolder-link\ninner-link\nlarge\nrun\nw\u{f6}rd\na/deep:\ny\n\ncache:\nkept\n\
+        ".dockerignore a a-b a.txt cache empty file-link folder-link inner-link large run w\u{f6}rd\na/deep:\ny\n\ncache:\nkept\n\
          xztk\u{f6}300\n{0}/password\n{0}\na/x\n4755:0\n{1}  -\n",
         outside.path().display(),
         digest.split_whitespace().next().unwrap(),
@@ -164,7 +167,9 @@ async fn errors_are_those_of_the_other_way(engine: Engine, image: String, _: Str
         let direct = direct.await.unwrap_err();
         let told = |e: &dockerkit::Error| (e.kind(), e.context().get("exit_code").cloned());
         assert_eq!(told(&direct), told(&usual), "{dockerfile}: {direct:?} {usual:?}");
-        assert_eq!(direct.message(), usual.message(), "{dockerfile}");
+        // Words with a colon inside are names of this one build.
+        let words = |e: &dockerkit::Error| e.message().split(' ').filter(|w| !w.trim_end_matches(':').contains(':')).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&direct), words(&usual), "{dockerfile}");
         assert_eq!(direct.context()["output"].contains("oh dear"), dockerfile.contains("oh dear"), "{direct:?}");
     }
     // What cannot be read here is said in this side's words.
@@ -193,7 +198,7 @@ async fn a_dropped_build_ends_at_the_engine(engine: Engine, image: String, name:
         return;
     }
     let here = tempfile::tempdir().unwrap();
-    let dockerfile = format!("FROM {image}\nRUN echo {name}-sleeps; sleep 1000\n");
+    let dockerfile = format!("FROM {image}\nRUN echo {name}-sleeps; sleep 1000; echo more\n");
     let call = engine.images().build(here.path()).dockerfile_inline(dockerfile).additional_contexts(contexts(&[("x", text(here.path()))]));
     let task = tokio::spawn(async move { call.await });
     let word = format!("echo {name}-sleeps");
@@ -240,8 +245,8 @@ async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String,
         let told = Arc::new(Mutex::new(Vec::new()));
         let seen = told.clone();
         let again = build().cache_from(vec![from.clone()]).on_event(move |e| seen.lock().unwrap().push(e.to_string())).await.unwrap();
-        assert_eq!(made(again.id.clone()).await, before, "{from}");
         let steps = told.lock().unwrap().join("\n");
+        assert_eq!(made(again.id.clone()).await, before, "{from}: {steps}");
         assert!(steps.contains("md5sum >/made: nothing to do"), "{steps}");
         forget(&again.id).await;
     }
