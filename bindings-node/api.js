@@ -17,7 +17,7 @@ Object.assign(models, {
   AppLogOptions: struct({ services: list(0), follow: 0, since: when, until: when, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
   AttachOptions: struct({ logs: 0, no_stdin: 0, no_stdout: 0, no_stderr: 0, detach_keys: 0 }),
-  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(0), secret_files: map(0), ssh: map(0) }),
+  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), cache_to: list(0), additional_contexts: map(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(0), secret_files: map(0), ssh: map(0) }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
   ClusterEvent: struct({ time: time, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
   ClusterSnapshot: struct({ name: 0, time: time, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),

@@ -350,8 +350,25 @@ export interface BuildOptions {
   noCache?: boolean | null
   /** Pulls newer base images. */
   pull?: boolean | null
-  /** Images whose layers may be reused. */
+  /**
+   * Where cached steps are taken from: images, or `type=registry,ref=…` as `docker buildx build` spells it. Other types are
+   * `unsupported`.
+   */
   cacheFrom?: Iterable<string> | null
+  /**
+   * Where the build leaves its steps for others, as `docker buildx build` spells it. `type=inline` puts them into the image:
+   * push it, and name it in `cacheFrom`. `type=registry,ref=…,mode=max` pushes them by themselves, with the user's logins,
+   * and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
+   * BuildKit only.
+   */
+  cacheTo?: Iterable<string> | null
+  /**
+   * Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
+   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
+   * name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+   * BuildKit only.
+   */
+  additionalContexts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** The network of `RUN` instructions, such as `host` or `none`. */
   network?: string | null
   /** Lines of `/etc/hosts` for `RUN` instructions: name and address. */
@@ -2653,7 +2670,7 @@ export interface EngineImages {
    *
    * # Errors
    * `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
-   * `invalid_input` for a wrong Dockerfile.
+   * `invalid_input` for a wrong Dockerfile, `unsupported` for what the engine's builder cannot do.
    *
    * # Cancel safety
    * The build ends; steps that are done are reused by the next one.

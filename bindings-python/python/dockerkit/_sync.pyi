@@ -539,6 +539,8 @@ class EngineImages:
         no_cache: bool = False,
         pull: bool = False,
         cache_from: Iterable[str] | None = None,
+        cache_to: Iterable[str] | None = None,
+        additional_contexts: Mapping[str, str] | None = None,
         network: str | None = None,
         extra_hosts: Mapping[str, str] | None = None,
         shm_size: int | str | None = None,
@@ -554,7 +556,7 @@ class EngineImages:
 
         Errors:
         `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
-        `invalid_input` for a wrong Dockerfile.
+        `invalid_input` for a wrong Dockerfile, `unsupported` for what the engine's builder cannot do.
 
         Cancel safety:
         The build ends; steps that are done are reused by the next one.
@@ -569,7 +571,16 @@ class EngineImages:
             platform: The platform, such as `linux/arm64`.
             no_cache: Does not use what earlier builds left.
             pull: Pulls newer base images.
-            cache_from: Images whose layers may be reused.
+            cache_from: Where cached steps are taken from: images, or `type=registry,ref=…` as `docker buildx build` spells it. Other types are
+                `unsupported`.
+            cache_to: Where the build leaves its steps for others, as `docker buildx build` spells it. `type=inline` puts them into the image:
+                push it, and name it in `cache_from`. `type=registry,ref=…,mode=max` pushes them by themselves, with the user's logins,
+                and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
+                BuildKit only.
+            additional_contexts: Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
+                `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
+                name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+                BuildKit only.
             network: The network of `RUN` instructions, such as `host` or `none`.
             extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address.
             shm_size: Size of `/dev/shm` for `RUN` instructions.
