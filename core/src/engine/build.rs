@@ -10,6 +10,7 @@ use std::{
 use futures_util::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
     Engine, Req,
@@ -156,9 +157,10 @@ impl Images {
 async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::call::Context, resource: &Resource) -> Result<Image> {
     let mut dockerfile = o.dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned());
     let inline = o.dockerfile_inline.clone();
-    if inline.is_some() {
-        // A name that no file of the context has.
-        dockerfile = format!(".dockerfile.{:016x}", rand::random::<u64>());
+    if let Some(text) = &inline {
+        // A name that no file of the context has, and the same each time: steps that copy all of the context copy it, too.
+        let digest: String = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        dockerfile = format!(".dockerfile.{digest}");
     }
     let buildkit = match o.builder {
         Builder::Buildkit => true,

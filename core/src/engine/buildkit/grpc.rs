@@ -102,10 +102,11 @@ pub(super) fn reply(message: &impl Message) -> Answer {
     of(futures_util::stream::iter([Ok(Frame::data(framed(message))), Ok(trailers(0))]).boxed())
 }
 
-/// A call that failed: its state stands in the headers, and there is no body.
+/// A call that failed. Its state comes after an empty body: in the headers it counts only when they end the stream, and a body
+/// that is sent as it comes does not let them.
 pub(super) fn failed(status: u32, why: &'static str) -> Answer {
-    let mut response = of(futures_util::stream::empty().boxed());
-    response.headers_mut().insert("grpc-status", HeaderValue::from(status));
-    response.headers_mut().insert("grpc-message", HeaderValue::from_static(why));
-    response
+    let mut end = HeaderMap::new();
+    end.insert("grpc-status", HeaderValue::from(status));
+    end.insert("grpc-message", HeaderValue::from_static(why));
+    of(futures_util::stream::iter([Ok(Frame::trailers(end))]).boxed())
 }
