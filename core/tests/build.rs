@@ -103,7 +103,9 @@ async fn a_folder_is_sent_as_its_rules_say_and_nothing_from_outside(engine: Engi
     for folder in ["a", "a/deep", "a-b", "cache/kept", "cache/gone", "empty"] {
         std::fs::create_dir_all(at(folder)).unwrap();
     }
-    for (path, content) in [("a/x", "x"), ("a/deep/y", ""), ("a-b/z", "z"), ("a.txt", "t"), ("cache/kept/k", "k"), ("cache/gone/g", "g"), ("w\u{f6}rd", "\u{f6}")] {
+    for (path, content) in
+        [("a/x", "x"), ("a/deep/y", ""), ("a-b/z", "z"), ("a.txt", "t"), ("cache/kept/k", "k"), ("cache/gone/g", "g"), ("w\u{f6}rd", "\u{f6}")]
+    {
         std::fs::write(at(path), content).unwrap();
     }
     std::fs::write(at(".dockerignore"), "cache\n!cache/kept\n*.log\n# \u{e4}\n\u{e4}*\n").unwrap();

@@ -111,3 +111,25 @@ fn no_file_is_too_long() {
         }
     }
 }
+
+#[test]
+fn tests_that_the_documents_name_are_there() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(top.join("docs/features.md")).unwrap();
+    let (mut named, mut wrong) = (0, Vec::new());
+    // Every other part lies between backticks.
+    for part in text.split('`').skip(1).step_by(2) {
+        let Some((file, test)) = part.split_once(": ") else { continue };
+        let (folder, begins) = match file.rsplit_once('.') {
+            Some((_, "rs")) => ("core/tests", format!("fn {test}(")),
+            Some((_, "py")) => ("tests/python", format!("def {test}(")),
+            Some((_, "js")) => ("tests/node", format!("test('{test}'")),
+            _ => continue,
+        };
+        named += 1;
+        if !std::fs::read_to_string(top.join(folder).join(file)).is_ok_and(|source| source.contains(&begins)) {
+            wrong.push(part);
+        }
+    }
+    assert!(named > 60 && wrong.is_empty(), "{named} named, not there: {wrong:#?}");
+}

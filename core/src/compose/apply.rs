@@ -285,7 +285,9 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     let engine = &app.engine;
     let model = app.model()?;
     let Some(service) = model.services.get(name) else { return Ok(()) };
-    let waits = service.depends_on.iter().map(|(other, d)| wait::condition(app, other, &d.condition, o));
+    // What is not required may be missing: no profile selects it.
+    let needed = service.depends_on.iter().filter(|(other, _)| model.services.contains_key(*other));
+    let waits = needed.map(|(other, d)| wait::condition(app, other, &d.condition, o));
     futures_util::future::try_join_all(waits).await.map_err(|e| e.with("service", name))?;
     let all = observe::containers(engine, &app.name).await?;
     let found = all.into_iter().find(|f| f.service == name && f.number == number && !f.one_off);
@@ -302,7 +304,7 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     engine.client.done(Req::post(&["containers", &found.id, "start"])).await.map(drop)?;
     for hook in &service.post_start {
         let container = Container::load(engine, &found.id).await?;
-        let output = container.exec(hook.command.clone()).with(|e| {
+        let output = container.exec(hook.command.clone().unwrap_or_default()).with(|e| {
             e.user = Some(hook.user.clone()).filter(|u| !u.is_empty());
             e.workdir = Some(hook.working_dir.clone()).filter(|w| !w.is_empty());
             e.privileged = hook.privileged;

@@ -96,14 +96,7 @@ impl Client {
             cell.set(version).ok();
         }
         let headers = headers.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.parse().ok()?))).collect();
-        Self(Arc::new(Inner {
-            pool: PerProcess::new(Pool::default),
-            endpoint,
-            version: cell,
-            limits,
-            headers,
-            connector,
-        }))
+        Self(Arc::new(Inner { pool: PerProcess::new(Pool::default), endpoint, version: cell, limits, headers, connector }))
     }
 
     /// A connection to a port of another host, as the engine's host sees it where that is reached through SSH.
@@ -123,9 +116,14 @@ impl Client {
 
     /// Asks the engine for its version, once, and checks that it is in the range that this crate speaks.
     pub(crate) async fn version(&self) -> Result<ApiVersion> {
-        if let Some(v) = self.0.version.get() {
-            return Ok(*v);
+        match self.0.version.get() {
+            Some(v) => Ok(*v),
+            None => self.negotiate().await,
         }
+    }
+
+    /// Asks the engine for its version, and agrees on one: the one that is wanted, else the newest that both sides know.
+    pub(crate) async fn negotiate(&self) -> Result<ApiVersion> {
         let response = self.send_raw(Req::get(&["_ping"])).await?;
         let header = response.headers().get("api-version").and_then(|v| v.to_str().ok()).and_then(ApiVersion::parse);
         drain(response).await;
@@ -138,8 +136,14 @@ impl Client {
                 .hint("upgrade the engine to Docker 20.10 or newer")
                 .with("endpoint", &*self.0.endpoint));
         }
-        self.0.version.set(offered.min(MAX_API)).ok();
-        Ok(self.0.version.get().copied().unwrap_or(MIN_API))
+        let agreed = *self.0.version.get_or_init(|| offered.min(MAX_API));
+        if agreed > offered {
+            return Err(Error::new(ErrorKind::Unsupported, format!("API {agreed} is asked for, and the engine speaks {offered} at most"))
+                .hint("ask for an older one, in the options or in DOCKER_API_VERSION, or for none")
+                .with("needs_api", agreed.to_string())
+                .with("endpoint", &*self.0.endpoint));
+        }
+        Ok(agreed)
     }
 
     /// Whether the engine would have images built with BuildKit.
@@ -171,7 +175,7 @@ impl Client {
         request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
         request.headers_mut().extend(self.0.headers.iter().cloned());
         *request.uri_mut() = path.parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
-        let answer = self.ask(request).await.map_err(io)?;
+        let answer = self.within(Some(self.0.limits.answer), self.ask(request)).await.map_err(io)?;
         let (head, body) = answer.into_parts();
         let body = body.detach().ok_or_else(|| io(Error::internal("an answer without a body")))?;
         Ok(Response::from_parts(head, body))
@@ -194,16 +198,19 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
-        let answer = self.ask(request);
-        let result = match limit {
+        self.within(limit, self.ask(request)).await
+    }
+
+    /// Waits so long for an answer to begin.
+    async fn within<T>(&self, limit: Option<Duration>, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        match limit {
             None => answer.await,
             Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
                 Error::new(ErrorKind::Timeout, format!("the engine did not answer within {}", crate::units::go_duration(limit)))
                     .hint("check that the engine is not stuck; the same call can be made again")
                     .with("endpoint", &*self.0.endpoint)
             })?,
-        };
-        result
+        }
     }
 
     async fn ask(&self, request: Request<Body>) -> Result<Response<AnswerBody>> {
@@ -335,6 +342,8 @@ pub(crate) fn status_error(status: StatusCode, message: &str) -> Error {
         StatusCode::SERVICE_UNAVAILABLE if exists => ErrorKind::AlreadyExists,
         StatusCode::FORBIDDEN if exists => ErrorKind::AlreadyExists,
         StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        // An engine that has given up the versions that are spoken here, or never had the one that is asked for.
+        StatusCode::BAD_REQUEST if message.starts_with("client version ") => ErrorKind::Unsupported,
         StatusCode::BAD_REQUEST => ErrorKind::InvalidInput,
         StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorKind::Unreachable,
@@ -366,15 +375,8 @@ impl fmt::Display for Carried {
 
 impl std::error::Error for Carried {}
 
-fn carried(e: &(dyn std::error::Error + 'static)) -> Option<Error> {
-    let mut cause = Some(e);
-    while let Some(c) = cause {
-        let io = c.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).map(|e| e as &(dyn std::error::Error + 'static));
-        let found = c.downcast_ref::<Carried>().or_else(|| io.and_then(|e| e.downcast_ref::<Carried>()));
-        if let Some(Carried(error)) = found {
-            return error.lock().ok().and_then(|mut e| e.take());
-        }
-        cause = c.source();
-    }
-    None
+/// Our own error, where bollard brings one back. Its wrapper passes the wrapped error's causes on and not that error itself.
+fn carried(e: &bollard::errors::Error) -> Option<Error> {
+    let bollard::errors::Error::IOError { err } = e else { return None };
+    err.get_ref()?.downcast_ref::<Carried>()?.0.lock().ok()?.take()
 }

@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    client::{ApiVersion, Client, Limits},
+    client::{ApiVersion, Client, Limits, MIN_API},
     config::{self, Config},
     contexts::{self, Found},
 };
 use crate::{
     call::{Call, options},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     host::variable,
     transport::{self, Endpoint, SshOptions, TlsOptions},
     units::Seconds,
@@ -30,21 +30,24 @@ options! {
         /// How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
         /// streams, are not bound by it.
         pub timeout: Option<Seconds>,
-        /// The API version to speak, such as `1.41`; default: the newest that both sides know.
+        /// The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         pub api_version: Option<String>,
     }
 }
 
 impl Engine {
-    /// Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+    /// Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+    /// `npipe:////./pipe/name`.
     ///
     /// With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
-    /// The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken.
+    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+    /// Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+    /// that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
     ///
     /// # Errors
     /// `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-    /// `unauthorized`, `unsupported` when the engine is too old.
+    /// `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+    /// pipe anywhere but on Windows, and for a Unix socket there.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
@@ -52,7 +55,7 @@ impl Engine {
         let endpoint = endpoint.into();
         Call::new("engine.connect", move |o: ConnectOptions, _| async move {
             let engine = Self::prepare(&endpoint, o)?;
-            engine.client.version().await?;
+            engine.client.negotiate().await?;
             Ok(engine)
         })
     }
@@ -61,16 +64,25 @@ impl Engine {
     pub(crate) fn prepare(endpoint: &str, o: ConnectOptions) -> Result<Engine> {
         let found = find(endpoint, o.context.as_deref())?;
         let tls = o.tls.or(found.tls);
-        let version = match &o.api_version {
-            None => None,
-            Some(text) => Some(ApiVersion::parse(text).ok_or_else(|| Error::invalid(format!("`{text}` is not an API version")).hint("write it as 1.41"))?),
-        };
+        let version = o.api_version.or_else(|| variable("DOCKER_API_VERSION")).map(|text| wanted(&text)).transpose()?;
         let connector = transport::connector(&found.endpoint, tls.as_ref(), o.ssh.as_ref())?;
         let limits =
             Limits { connect: o.connect_timeout.map_or(Duration::from_secs(30), Into::into), answer: o.timeout.map_or(Duration::from_secs(60), Into::into) };
         let client = Client::new(connector, found.endpoint.to_string(), limits, version, &Config::read()?.headers());
         Ok(Engine { client, endpoint: Arc::new(found.endpoint), source: found.source.into() })
     }
+}
+
+/// The API version that a user asks for.
+fn wanted(text: &str) -> Result<ApiVersion> {
+    let bad =
+        || Error::invalid(format!("`{}` is not an API version", crate::error::escape(text))).hint("write it as 1.41, in the options or in DOCKER_API_VERSION");
+    let version = ApiVersion::parse(text).ok_or_else(bad)?;
+    if version < MIN_API {
+        return Err(Error::new(ErrorKind::Unsupported, format!("API {version} is asked for, and {MIN_API} is the oldest that is spoken here"))
+            .hint("ask for a newer one, in the options or in DOCKER_API_VERSION, or for none"));
+    }
+    Ok(version)
 }
 
 fn find(endpoint: &str, context: Option<&str>) -> Result<Found> {

@@ -14,7 +14,7 @@ use crate::{
     call::{Call, NoOptions, options},
     error::{Error, ErrorKind, Result},
     host::{variable, write_private},
-    transport::{DEFAULT_SOCKET, Endpoint, TlsOptions},
+    transport::{Endpoint, TlsOptions},
 };
 
 /// A docker context.
@@ -35,7 +35,7 @@ options! {
     pub struct CreateContext {
         /// What it is for.
         pub description: Option<String>,
-        /// TLS for a `tcp://` endpoint: its files are copied into the store.
+        /// TLS for a `tcp://` endpoint: its files or texts are copied into the store.
         pub tls: Option<TlsOptions>,
     }
 }
@@ -49,7 +49,7 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn default_engine() -> Self {
-        Self { endpoint: Endpoint::Unix { path: DEFAULT_SOCKET.into() }, tls: None, source: "default".into() }
+        Self { endpoint: Endpoint::usual(), tls: None, source: "default".into() }
     }
 }
 
@@ -77,11 +77,7 @@ pub(crate) fn find(name: &str) -> Result<Found> {
     let meta: Value = serde_json::from_str(&text).map_err(|e| Error::invalid(format!("{}: {e}", file.display())).hint("make the context again"))?;
     let host = meta.pointer("/Endpoints/docker/Host").and_then(Value::as_str).unwrap_or_default();
     let folder = store.join("tls").join(&id).join("docker");
-    let tls = folder.join("ca.pem").exists().then(|| {
-        let there = |n: &str| Some(folder.join(n)).filter(|p| p.exists());
-        TlsOptions { ca_file: there("ca.pem"), cert_file: there("cert.pem"), key_file: there("key.pem"), ..TlsOptions::default() }
-    });
-    Ok(Found { endpoint: Endpoint::parse(host)?, tls, source: format!("context {name}") })
+    Ok(Found { endpoint: Endpoint::parse(host)?, tls: TlsOptions::found_in(&folder), source: format!("context {name}") })
 }
 
 fn unknown(name: &str) -> Error {
@@ -105,7 +101,7 @@ fn all() -> Vec<EngineContext> {
     let default = EngineContext {
         name: "default".to_owned(),
         description: "the engine of this host".to_owned(),
-        endpoint: format!("unix://{DEFAULT_SOCKET}"),
+        endpoint: Endpoint::usual().to_string(),
         current: current == "default",
     };
     std::iter::once(default).chain(found).collect()
@@ -134,12 +130,15 @@ impl Engine {
             }
             let endpoint = Endpoint::parse(&endpoint)?.to_string();
             let (store, id) = (store(), id_of(&name));
-            let tls = o.tls.unwrap_or_default();
-            for (file, data) in [("ca.pem", &tls.ca_file), ("cert.pem", &tls.cert_file), ("key.pem", &tls.key_file)] {
-                if let Some(path) = data {
-                    let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
-                    write_private(&store.join("tls").join(&id).join("docker").join(file), &bytes)?;
-                }
+            let folder = store.join("tls").join(&id);
+            // Read before anything is written; what the context had before is not for this endpoint.
+            let parts = o.tls.map(|tls| tls.parts()).transpose()?;
+            match std::fs::remove_dir_all(&folder) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&folder, e)),
+                _ => {}
+            }
+            for (file, text) in parts.into_iter().flatten() {
+                write_private(&folder.join("docker").join(file), text.reveal().as_bytes())?;
             }
             let description = o.description.unwrap_or_default();
             let meta = json!({"Name": name, "Metadata": {"Description": description}, "Endpoints": {"docker": {"Host": endpoint, "SkipTLSVerify": false}}});

@@ -98,6 +98,12 @@ impl Engine {
         &self.endpoint
     }
 
+    /// What named this engine: `argument`, `DOCKER_HOST`, `context <name>` or `default`.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The API version that calls are made with, such as `1.51`.
     #[must_use]
     pub fn api_version(&self) -> String {

@@ -57,13 +57,17 @@ fn report(message: &Value, events: &EventSink, action: &str, resource: &Resource
         return;
     }
     let number = |path: &str| message.pointer(path).and_then(Value::as_u64);
-    let layer = text(message, "id");
+    let mut layer = text(message, "id");
     let words = match text(message, "status") {
         s if s.is_empty() => text(message, "stream").trim_end().to_owned(),
         s => s,
     };
     if words.is_empty() {
         return;
+    }
+    if words.starts_with("Pulling from ") {
+        // Here the tag stands where other messages have a layer.
+        layer.clear();
     }
     let resource = if layer.is_empty() { resource.clone() } else { Resource::new("layer", layer).of(&resource.name) };
     events.send(Event {

@@ -157,8 +157,9 @@ impl Container {
         let seen = now.seen();
         let published = seen.ports.iter().find(|p| p.target == port && p.protocol == "tcp").map(|p| p.published);
         Ok(match self.engine.endpoint() {
-            Endpoint::Tcp { host, .. } => match published {
-                Some(published) => (host.clone(), published),
+            // Containers behind a pipe are in a virtual machine, which publishes at this host.
+            endpoint @ (Endpoint::Tcp { .. } | Endpoint::Npipe { .. }) => match published {
+                Some(published) => (if let Endpoint::Tcp { host, .. } = endpoint { host.clone() } else { "127.0.0.1".to_owned() }, published),
                 None => {
                     return Err(Error::invalid(format!("the port {port} of {} is not published, and its engine is elsewhere", self.name()))
                         .hint("publish it, or wait for its output instead"));

@@ -1,6 +1,9 @@
 //! A TCP port with TLS: the engine's certificate is checked against a given CA, and ours may be shown.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
@@ -38,6 +41,23 @@ impl TlsOptions {
     pub fn from_folder(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self { ca_file: Some(folder.join("ca.pem")), cert_file: Some(folder.join("cert.pem")), key_file: Some(folder.join("key.pem")), ..Self::default() }
+    }
+
+    /// The options for those of these files that a folder has; none when it has none of them.
+    pub(crate) fn found_in(folder: &Path) -> Option<Self> {
+        let there = |name: &str| Some(folder.join(name)).filter(|p| p.exists());
+        let found = Self { ca_file: there("ca.pem"), cert_file: there("cert.pem"), key_file: there("key.pem"), ..Self::default() };
+        (found.ca_file.is_some() || found.cert_file.is_some() || found.key_file.is_some()).then_some(found)
+    }
+
+    /// What is given, as PEM texts by the names of docker's files.
+    pub(crate) fn parts(&self) -> Result<Vec<(&'static str, Secret)>> {
+        let all = [
+            ("ca.pem", pem(self.ca.as_deref(), self.ca_file.as_ref())?),
+            ("cert.pem", pem(self.cert.as_deref(), self.cert_file.as_ref())?),
+            ("key.pem", pem(self.key.as_ref().map(Secret::reveal), self.key_file.as_ref())?),
+        ];
+        Ok(all.into_iter().filter_map(|(name, text)| Some((name, text?.into()))).collect())
     }
 }
 

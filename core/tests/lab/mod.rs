@@ -1,6 +1,10 @@
 //! What the tests stand on: the lab's parts, found through environment variables. What is missing is said, and its test
 //! is skipped.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "each test uses a part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::disallowed_methods, reason = "each test uses a part")]
+
+pub mod certificates;
+#[macro_use]
+pub mod daemon;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,6 +33,15 @@ pub fn output(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Strin
     let output = std::process::Command::new(program).args(args).envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs this test's program again for one of its tests, with these variables, and gives the line that begins with a word.
+pub fn child(test: &str, word: &str, variables: &[(&str, &str)]) -> String {
+    let program = std::env::current_exe().unwrap();
+    let said = output(program.to_str().unwrap(), &["--exact", test, "--nocapture", "--test-threads=1"], variables);
+    // The harness writes before it, on the same line.
+    let found = said.lines().find_map(|l| l.split_once(word).map(|(_, rest)| rest.trim().to_owned()));
+    found.unwrap_or_else(|| panic!("no {word} in {said}"))
 }
 
 /// Runs each scenario on each engine of the lab, with an image and a name that no other test has.

@@ -1,0 +1,204 @@
+"""A real engine of the test's own that is killed, held, or behind TLS, and a reader that stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dockerkit as dk
+import pytest
+from conftest import lab
+from daemon import Daemon, programs
+from dockerkit import aio
+
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
+
+
+@pytest.fixture(scope="module", params=programs())
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """One engine for all tests of this file; each leaves it running."""
+    made = Daemon(request.param)
+    made.image(lab("DOCKERKIT_LAB_ENGINE"), lab("DOCKERKIT_LAB_IMAGE"))
+    yield made
+    made.close()
+
+
+def test_a_held_engine_is_given_up_in_time(daemon: Daemon, image: str) -> None:
+    engine = dk.Engine.connect(daemon.endpoint, timeout=1)
+    container = engine.containers.run(image, SLEEP)
+    calls: list[tuple[float, Callable[[], Any]]] = [
+        (0.5, lambda: container.wait(deadline=0.5)),
+        (0.5, lambda: container.exec(["true"], deadline=0.5)),
+        (1, engine.info),
+        (1, lambda: engine.containers.create(image, ["true"])),
+        (1, lambda: dk.Engine.connect(daemon.endpoint, timeout=1)),
+    ]
+    daemon.signal(signal.SIGSTOP)
+    try:
+        for wanted, call in calls:
+            begin = time.monotonic()
+            with pytest.raises(dk.errors.Timeout):
+                call()
+            assert wanted - 0.05 < time.monotonic() - begin < wanted + 1
+    finally:
+        daemon.signal(signal.SIGCONT)
+    container.remove(force=True)
+
+
+def test_calls_end_when_the_engine_is_killed(daemon: Daemon, image: str) -> None:
+    engine = dk.Engine.connect(daemon.endpoint)
+    container = engine.containers.run(image, ["sh", "-c", "trap 'exit 0' TERM; while true; do echo tick; sleep 0.1; done"])
+    found: dict[str, BaseException] = {}
+
+    def follow(name: str, work: Callable[[], Any]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as e:  # noqa: BLE001 every end is looked at
+                found[name] = e
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    async def both() -> None:
+        async with await aio.Engine.connect(daemon.endpoint) as other:
+            own = await other.containers.get(container.id)
+            results = await asyncio.gather(own.wait(), own.exec(["sleep", "60"]), return_exceptions=True)
+            for name, result in zip(("async wait", "async exec"), results, strict=True):
+                assert isinstance(result, BaseException)
+                found[name] = result
+
+    threads = [
+        follow("events", lambda: list(engine.events())),
+        follow("logs", lambda: list(container.logs(follow=True))),
+        follow("wait", container.wait),
+        follow("exec", lambda: container.exec(["sleep", "60"])),
+        follow("session", lambda: container.exec_session(["cat"]).wait()),
+        follow("both", lambda: asyncio.run(both())),
+    ]
+    time.sleep(0.7)
+    begin = time.monotonic()
+    daemon.kill()
+    for thread in threads:
+        thread.join(10)
+    assert time.monotonic() - begin < 5
+    assert {name: type(e) for name, e in found.items()} == dict.fromkeys(
+        ["events", "logs", "wait", "exec", "session", "async wait", "async exec"], dk.errors.Unreachable
+    )
+    daemon.restart()
+    container.start()
+    assert container.exec(["echo", "again"]).stdout == b"again\n"
+    container.remove(force=True)
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_a_reader_that_stops_holds_the_engine_and_not_memory(daemon: Daemon, image: str) -> None:
+    engine = dk.Engine.connect(daemon.endpoint)
+    container = engine.containers.run(image, ["sh", "-c", "head -c 268435456 /dev/zero | tr '\\0' x"])
+    container.wait(deadline=120)
+
+    def read() -> int:
+        text = Path(f"/proc/{daemon.process.pid}/io").read_text()
+        return int(text.split("rchar: ")[1].split()[0])
+
+    with container.logs() as logs:
+        size = 0
+        while size < 8 << 20:
+            size += len(next(logs).data)
+        time.sleep(2)
+        memory, done = resident(), read()
+        time.sleep(1.5)
+        assert resident() - memory < 4 << 20
+        assert read() - done < 4 << 20
+        while size < 64 << 20:
+            size += len(next(logs).data)
+        assert resident() - memory < 24 << 20
+    container.remove(force=True)
+
+
+def test_who_may_not_reach_the_engine_is_told(daemon: Daemon) -> None:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            dk.Engine.connect(daemon.endpoint)
+        except dk.errors.Forbidden:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    with pytest.raises(dk.errors.Unreachable):
+        dk.Engine.connect(f"unix://{daemon.folder}/log")
+
+
+def certificates(folder: Path) -> None:
+    """A CA, the engine's certificate, the client's, and another CA."""
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for ca in ("ca", "other"):
+        subprocess.run([*new, "-x509", "-days", "9", "-subj", "/CN=ca", "-keyout", f"{ca}-key.pem", "-out", f"{ca}.pem"], cwd=folder, check=True, capture_output=True)
+    for name, key in (("server", "server-key.pem"), ("cert", "key.pem")):
+        subprocess.run([*new, "-subj", "/CN=x", "-keyout", key, "-out", f"{name}.csr"], cwd=folder, check=True, capture_output=True)
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+        sign = ["openssl", "x509", "-req", "-days", "9", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
+        subprocess.run([*sign, "-extfile", "names", "-out", f"{name}.pem"], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("program", programs())
+def test_an_engine_behind_tls_is_found_in_each_way(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificates(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    daemon = Daemon(program, f"--host={place}", "--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server-key.pem")
+    try:
+        files = {"ca_file": tmp_path / "ca.pem", "cert_file": tmp_path / "cert.pem", "key_file": tmp_path / "key.pem"}
+        ca, cert, key = ((tmp_path / f"{n}.pem").read_text() for n in ("ca", "cert", "key"))
+        memory = dk.TlsOptions(ca=ca, cert=cert, key=key)
+        for tls in (dk.TlsOptions(**files), memory):
+            assert dk.Engine.connect(place, tls=tls).info().id
+        wrong: list[tuple[dk.TlsOptions, type[dk.DockerkitError]]] = [
+            (dk.TlsOptions(**{**files, "ca_file": tmp_path / "other.pem"}), dk.errors.Untrusted),
+            (dk.TlsOptions(**files, server_name="elsewhere.test"), dk.errors.Untrusted),
+            (dk.TlsOptions(ca_file=tmp_path / "ca.pem"), dk.errors.Unauthorized),
+        ]
+        for tls, error in wrong:
+            with pytest.raises(error):
+                dk.Engine.connect(place, tls=tls)
+        for name in ("DOCKER_CONTEXT", "DOCKER_API_VERSION"):
+            monkeypatch.delenv(name, raising=False)
+        config = tmp_path / "config"
+        monkeypatch.setenv("DOCKER_CONFIG", str(config))
+        with monkeypatch.context() as set_:
+            for name, value in (("DOCKER_HOST", place), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", str(tmp_path)), ("DOCKER_API_VERSION", "1.41")):
+                set_.setenv(name, value)
+            engine = dk.Engine.connect()
+            assert (engine.source, engine.api_version, bool(engine.info().id)) == ("DOCKER_HOST", "1.41", True)
+            set_.setenv("DOCKER_API_VERSION", "1.99")
+            with pytest.raises(dk.errors.Unsupported, match=r"1\.99"):
+                dk.Engine.connect()
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        dk.Engine.create_context("ours", place, tls=memory)
+        assert dk.Engine.connect(context="ours").info().id
+        parts = ",".join([f"host={place}", *(f"{n}={tmp_path}/{n}.pem" for n in ("ca", "cert", "key"))])
+        subprocess.run(["docker", "context", "create", "theirs", "--docker", parts], check=True, capture_output=True)
+        subprocess.run(["docker", "--context", "ours", "version"], check=True, capture_output=True)
+        (config / "config.json").write_text(json.dumps({"currentContext": "theirs"}))
+        assert dk.Engine.connect().source == "context theirs"
+    finally:
+        daemon.close()
