@@ -126,6 +126,12 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
             secret_files.insert(id, object.file.clone().into());
         }
     }
+    // docker compose hands such builds to a builder of its own, which makes several images in one go.
+    if let Some((context, value)) = build.additional_contexts.iter().find(|(_, v)| v.starts_with("service:") || v.starts_with("target:")) {
+        return Err(Error::new(ErrorKind::Unsupported, format!("the context {}: {} is not supported", escape(context), escape(value)))
+            .hint("give the other service an `image`, build it first, and write docker-image://<image>")
+            .with("service", name));
+    }
     let call = app.engine.images().build(build.context.clone()).in_context(cx.clone()).with(|o| {
         o.tags = tags;
         o.dockerfile = text(&build.dockerfile);
@@ -137,6 +143,8 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
         o.no_cache = build.no_cache;
         o.pull = build.pull;
         o.cache_from.clone_from(&build.cache_from);
+        o.cache_to.clone_from(&build.cache_to);
+        o.additional_contexts.clone_from(&build.additional_contexts);
         o.network = text(&build.network);
         o.extra_hosts = hosts;
         (o.secrets, o.secret_files) = (secrets, secret_files);
