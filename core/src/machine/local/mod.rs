@@ -305,7 +305,6 @@ impl Local<'_> {
     }
 }
 
-/// The end of a node's log.
 /// Gives a node that has not run yet the settings of its engine.
 async fn settle(container: &Container, engine: &EngineConfig) -> Result<()> {
     let settings = engine.daemon_json();
@@ -316,6 +315,7 @@ async fn settle(container: &Container, engine: &EngineConfig) -> Result<()> {
     container.put_archive("/").data(Data(one_file("etc/docker/daemon.json", &text)?.into())).await
 }
 
+/// The end of a node's log.
 async fn tail(container: &Container) -> String {
     use futures_util::StreamExt;
     let Ok(mut logs) = container.logs().tail(8).await else { return String::new() };
