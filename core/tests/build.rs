@@ -210,18 +210,26 @@ async fn a_dropped_build_ends_at_the_engine(engine: Engine, image: String, name:
     until("the step's end", || processes(&word) == 0).await;
 }
 
+/// Whether the user's configuration holds a login for the registry. It is read from where the environment says, and that is a
+/// matter of a process: the test is run once more, in one of its own.
+fn logged_in(registry: &str) -> bool {
+    if std::env::var_os("DOCKER_CONFIG").is_some() {
+        return true;
+    }
+    let (Some(user), Some(password)) = (variable("DOCKERKIT_LAB_REGISTRY_USER"), variable("DOCKERKIT_LAB_REGISTRY_PASSWORD")) else { return false };
+    let folder = tempfile::tempdir().unwrap();
+    let auth = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{user}:{password}"));
+    std::fs::write(folder.path().join("config.json"), serde_json::json!({"auths": {registry: {"auth": auth}}}).to_string()).unwrap();
+    let test = std::thread::current().name().unwrap().to_owned();
+    let program = std::env::current_exe().unwrap();
+    let out = lab::output(text(&program), &["--exact", &test, "--nocapture"], &[("DOCKER_CONFIG", text(folder.path()))]);
+    assert!(out.contains("1 passed") && !out.contains("SKIP"), "{out}");
+    false
+}
+
 async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String, name: String) {
     let Some(registry) = variable("DOCKERKIT_LAB_REGISTRY") else { return };
-    // Logins are the user's, and the user's are read from where the environment says: of a process of its own.
-    if std::env::var_os("DOCKER_CONFIG").is_none() {
-        let (Some(user), Some(password)) = (variable("DOCKERKIT_LAB_REGISTRY_USER"), variable("DOCKERKIT_LAB_REGISTRY_PASSWORD")) else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let auth = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{user}:{password}"));
-        std::fs::write(folder.path().join("config.json"), serde_json::json!({"auths": {registry: {"auth": auth}}}).to_string()).unwrap();
-        let test = std::thread::current().name().unwrap().to_owned();
-        let program = std::env::current_exe().unwrap();
-        let out = lab::output(text(&program), &["--exact", &test, "--nocapture"], &[("DOCKER_CONFIG", text(folder.path()))]);
-        assert!(out.contains("1 passed") && !out.contains("SKIP"), "{out}");
+    if !logged_in(&registry) {
         return;
     }
     let here = tempfile::tempdir().unwrap();
@@ -259,6 +267,57 @@ async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String,
         assert!(steps.contains("md5sum >/made: nothing to do"), "{steps}");
         forget(&again.id).await;
     }
+}
+
+/// An engine that keeps images in containerd exports caches by themselves.
+#[tokio::test]
+async fn a_cache_in_a_registry_serves_another_build() {
+    let Some(registry) = variable("DOCKERKIT_LAB_REGISTRY") else { return };
+    let Some(program) = lab::daemon::programs().into_iter().find(|p| !lab::output(text(p), &["--version"], &[]).contains(" 20.10")) else {
+        lab::skip("there is no dockerd that keeps images in containerd");
+        return;
+    };
+    if !logged_in(&registry) {
+        return;
+    }
+    let daemon = lab::daemon::Daemon::start(&program, &["--feature", "containerd-snapshotter=true"]);
+    let Some(image) = daemon.image().await else { return };
+    let engine = daemon.engine().await;
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("word"), "one").unwrap();
+    let name = lab::name("dk-");
+    let to = format!("type=registry,ref={registry}/{name}:cache,mode=max");
+    // The first stage is in no image: only `mode=max` keeps it.
+    let dockerfile = format!(
+        "FROM {image} AS first\nRUN echo {name}; head -c 16 /dev/urandom | md5sum >/made\nFROM {image}\n\
+         COPY --from=first /made /made\nCOPY --from=other word /word\nRUN cat /made /word >/all\n"
+    );
+    let build = || {
+        let call = engine.images().build(here.path()).dockerfile_inline(&*dockerfile).tags(vec![format!("{name}:1")]);
+        call.additional_contexts(contexts(&[("other", text(here.path()))]))
+    };
+    // Nothing is run here: the layers themselves say whether they are the same.
+    let layers = |image: &dockerkit::engine::Image| image.raw["RootFS"]["Layers"].clone();
+    let first = build().cache_to(vec![to.clone()]).await.unwrap();
+    assert!(first.tags.iter().any(|t| t.contains(&name)), "{first:?}");
+    let forget = async || {
+        engine.images().remove(format!("{name}:1")).force(true).await.unwrap();
+        engine.images().prune_build_cache().all(true).await.unwrap();
+    };
+    forget().await;
+    assert_ne!(layers(&build().await.unwrap()), layers(&first));
+    forget().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = told.clone();
+    let again = build().cache_from(vec![format!("type=registry,ref={registry}/{name}:cache")]);
+    let again = again.on_event(move |e| seen.lock().unwrap().push(e.to_string())).await.unwrap();
+    let steps = told.lock().unwrap().join("\n");
+    assert_eq!(layers(&again), layers(&first), "{steps}");
+    assert!(steps.contains("md5sum >/made: nothing to do"), "{steps}");
+
+    // A cache that cannot be pushed fails the build, as with the tools of docker.
+    let e = build().cache_to(vec![format!("type=registry,ref={registry}/../x")]).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::InvalidInput, "{e:?}");
 }
 
 /// A secret that a build may do without.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     call::Context,
     engine::{Container, Engine, Req},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, escape},
     plan::{self, Step},
     units::Seconds,
 };

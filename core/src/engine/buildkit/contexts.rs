@@ -33,6 +33,9 @@ impl Contexts {
             } else if let Some((scheme, _)) = value.split_once("://") {
                 return Err(unsupported(name, scheme));
             } else {
+                if cfg!(windows) {
+                    return Err(unsupported(name, "a folder of a Windows host"));
+                }
                 let folder = folder(name, value)?;
                 let asked = asked_as(&key, &folder);
                 let source = format!("local:{asked}");

@@ -6,6 +6,10 @@
 mod cache;
 mod contexts;
 mod control;
+#[cfg(unix)]
+mod files;
+#[cfg(windows)]
+#[path = "files_elsewhere.rs"]
 mod files;
 mod grpc;
 mod session;
