@@ -1,10 +1,11 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup demo test check audit gen bench bench-engine soak clean
+.PHONY: help setup demo test check check-windows audit gen bench bench-engine soak clean
 
 help:
 	@echo "make demo    set up what is missing and run the main job"
 	@echo "make test    set up what is missing and run all tests"
 	@echo "make check   format, lints, types, generated files"
+	@echo "make check-windows  the core for Windows: compiled, linted, its unit tests in Wine"
 	@echo "make audit   licences, sources and doubled crates, by cargo-deny, which it installs"
 	@echo "make gen     write the generated files anew"
 	@echo "make bench   measure, beside the peers"
@@ -23,6 +24,9 @@ test: setup
 
 check: setup
 	@tests/check
+
+check-windows:
+	@tests/windows
 
 audit:
 	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny

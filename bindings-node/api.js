@@ -17,7 +17,7 @@ Object.assign(models, {
   AppLogOptions: struct({ services: list(0), follow: 0, since: when, until: when, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
   AttachOptions: struct({ logs: 0, no_stdin: 0, no_stdout: 0, no_stderr: 0, detach_keys: 0 }),
-  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(0), secret_files: map(0), ssh: map(0) }),
+  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(hidden), secret_files: map(0), ssh: map(0) }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
   ClusterEvent: struct({ time: time, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
   ClusterSnapshot: struct({ name: 0, time: time, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
@@ -25,7 +25,7 @@ Object.assign(models, {
   CommandOutput: struct({ exit_code: 0, stdout: bytes, stderr: bytes }),
   CommitOptions: struct({ tag: 0, comment: 0, author: 0, changes: list(0), no_pause: 0 }),
   ConnectContainer: struct({ aliases: list(0), ipv4_address: 0, ipv6_address: 0, driver_opts: map(0), link_local_ips: list(0), links: list(0), mac_address: 0, gateway_priority: 0 }),
-  ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', timeout: duration, api_version: 0 }),
+  ConnectOptions: struct({ context: 0, tls: 'TlsOptions', ssh: 'SshOptions', connect_timeout: duration, timeout: duration, api_version: 0 }),
   ContainerDetails: struct({ id: 0, name: 0, status: 0, exit_code: 0, error: 0, oom_killed: 0, pid: 0, health: 0, restart_count: 0, created: time, started_at: time, finished_at: time, size_written: 0, size_total: 0, raw: 1 }),
   ContainerSpec: struct({ name: 0, pull: 0, platform: 0, env: map(0), labels: map(0), entrypoint: list(0), workdir: 0, user: 0, group_add: list(0), hostname: 0, domainname: 0, tty: 0, stdin_open: 0, volumes: list(0), mounts: list('Mount'), tmpfs: map(0), volumes_from: list(0), ports: list(0), publish_all: 0, network: 0, aliases: list(0), ip: 0, ipv6: 0, link_local_ips: list(0), mac_address: 0, links: list(0), extra_hosts: map(0), dns: list(0), dns_opt: list(0), dns_search: list(0), restart: 0, auto_remove: 0, stop_signal: 0, stop_timeout: duration, healthcheck: 'HealthCheck', memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpuset: 0, cpuset_mems: 0, cpu_period: 0, cpu_quota: 0, blkio_weight: 0, device_read_bps: map(0), device_write_bps: map(0), device_read_iops: map(0), device_write_iops: map(0), memory_swappiness: 0, oom_kill_disable: 0, oom_score_adj: 0, cgroup_parent: 0, pids_limit: 0, shm_size: 0, ulimits: list('Ulimit'), sysctls: map(0), privileged: 0, cap_add: list(0), cap_drop: list(0), devices: list(0), gpus: 0, device_cgroup_rules: list(0), security_opt: list(0), read_only: 0, init: 0, pid_mode: 0, ipc_mode: 0, cgroupns_mode: 0, userns_mode: 0, uts_mode: 0, storage_opt: map(0), volume_driver: 0, annotations: map(0), network_disabled: 0, runtime: 0, log_driver: 0, log_options: map(0) }),
   ContainerStats: struct({ time: time, cpu_percent: 0, cpu_seconds: 0, memory: 0, memory_limit: 0, network_received: 0, network_sent: 0, disk_read: 0, disk_written: 0, pids: 0, raw: 1 }),
@@ -46,7 +46,7 @@ Object.assign(models, {
   DiskUsageOptions: struct({ types: list(0) }),
   DownOptions: struct({ volumes: 0, remove_orphans: 0, timeout: duration }),
   LocalDriver: struct({ image: 0, cpus: 0, memory: 0, network: 0, endpoint: 0 }),
-  SshDriver: struct({ host: 0, user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: 0, password: 0, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }, ['host']),
+  SshDriver: struct({ host: 0, user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: hidden, password: hidden, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }, ['host']),
   ExistingDriver: struct({ url: 0 }, ['url']),
   EnablePlugin: struct({ timeout: duration }),
   EngineConfig: struct({ labels: map(0), registry_mirrors: list(0), insecure_registries: list(0), storage_driver: 0, daemon_config: map(1), env: map(0) }),
@@ -120,7 +120,7 @@ Object.assign(models, {
   PushedImage: struct({ machine: 0, bytes: 0, shared_layers: 0 }),
   PutArchive: struct({ data: bytes, file: 0, no_overwrite: 0, keep_owner: 0 }),
   RawAnswer: struct({ status: 0, json: 1, body: bytes }),
-  RegistryAuth: struct({ username: 0, password: 0, server: 0, identity_token: 0 }),
+  RegistryAuth: struct({ username: 0, password: hidden, server: 0, identity_token: hidden }),
   RegistryInfo: struct({ digest: 0, media_type: 0, size: 0, platforms: list(0) }),
   RegistryInfoOptions: struct({ auth: 'RegistryAuth' }),
   RemoveContainer: struct({ force: 0, volumes: 0 }),
@@ -139,12 +139,12 @@ Object.assign(models, {
   ServiceLogOptions: struct({ follow: 0, since: when, tail: 0, timestamps: 0 }),
   ServiceOptions: struct({ services: list(0), timeout: duration }),
   ServiceSnapshot: struct({ name: 0, mode: 0, desired_tasks: 0, running_tasks: 0, nodes: list(0), error: 0 }),
-  SshOptions: struct({ user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: 0, password: 0, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }),
+  SshOptions: struct({ user: 0, port: 0, identity_files: list(0), agent: 0, passphrase: hidden, password: hidden, host_key: 0, known_hosts: 0, jump: 0, config_file: 0, connect_timeout: duration, keepalive: duration }),
   StackDown: struct({ no_wait: 0, timeout: duration }),
   StackInit: struct({ swarm: handle('Swarm'), project: handle('Project'), name: 0 }),
   StackReport: struct({ stack: 0, done: list(0), orphans: list(0), warnings: list(0) }),
   StackSummary: struct({ name: 0, services: list(0) }),
-  StackUp: struct({ prune: 0, wait: 0, timeout: duration, rollback: 0, no_spread: 0 }),
+  StackUp: struct({ prune: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, rollback: 0, no_spread: 0 }),
   StartContainer: struct({ checkpoint: 0, checkpoint_dir: 0 }),
   StatsOptions: struct({ stream: 0, one_shot: 0 }),
   Step: struct({ action: 0, resource: 'Resource', cause: 0, changes: list('Change'), after: list(0) }, ['action', 'resource', 'cause']),
@@ -153,10 +153,10 @@ Object.assign(models, {
   SwarmHealth: struct({ healthy: 0, leader: 0, managers: 0, reachable_managers: 0, quorum_margin: 0, nodes: 0, ready_nodes: 0, problems: list(0) }),
   SwarmObject: struct({ id: 0, name: 0, labels: map(0), created: time, data: bytes }),
   Task: struct({ id: 0, name: 0, service_id: 0, service: 0, slot: 0, node_id: 0, node: 0, state: 0, desired_state: 0, message: 0, error: 0, exit_code: 0, image: 0, container_id: 0, time: time, labels: map(0) }),
-  TlsOptions: struct({ ca_file: 0, cert_file: 0, key_file: 0, ca: 0, cert: 0, key: 0, server_name: 0 }),
+  TlsOptions: struct({ ca_file: 0, cert_file: 0, key_file: 0, ca: 0, cert: 0, key: hidden, server_name: 0 }),
   TopOptions: struct({ ps_args: 0 }),
   Ulimit: struct({ name: 0, soft: 0, hard: 0 }),
-  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, timeout: duration, stop_timeout: duration }),
+  UpOptions: struct({ services: list(0), build: 0, pull: 0, recreate: 0, remove_orphans: 0, scale: map(0), no_start: 0, wait: 0, wait_until: map('WaitUntil'), timeout: duration, stop_timeout: duration }),
   UpReport: struct({ project: 0, done: list(0), orphans: list(0) }),
   UpdateContainer: struct({ memory: 0, memory_reservation: 0, memory_swap: 0, cpus: 0, cpu_shares: 0, cpu_period: 0, cpu_quota: 0, cpuset: 0, cpuset_mems: 0, blkio_weight: 0, pids_limit: 0, restart: 0 }),
   UpdateNode: struct({ labels: map(0), availability: 0, role: 0 }),
@@ -307,6 +307,7 @@ const calls = {
   App_apply: method('App', 'apply', [['plan', 'Plan']], '', 'UpReport'),
   App_up: method('App', 'up', [], 'UpOptions', 'UpReport'),
   App_down: method('App', 'down', [], 'DownOptions', null),
+  App_wait_until: method('App', 'wait_until', [['service', 0]], 'WaitUntil', null),
   App_ps: method('App', 'ps', [], 'PsOptions', list(handle('Container'))),
   App_logs: method('App', 'logs', [], 'AppLogOptions', stream('AppLog')),
   App_start: method('App', 'start', [], 'ServiceOptions', null),
@@ -338,7 +339,7 @@ const calls = {
   Machine_remove: method('Machine', 'remove', [], 'RemoveMachine', null),
   Swarm_init: method('Swarm', 'init', [['engine', handle('Engine')]], 'InitSwarm', handle('Swarm')),
   Swarm_connect: method('Swarm', 'connect', [['engine', handle('Engine')]], '', handle('Swarm')),
-  Swarm_unlock: method('Swarm', 'unlock', [['engine', handle('Engine')], ['key', 0]], '', null),
+  Swarm_unlock: method('Swarm', 'unlock', [['engine', handle('Engine')], ['key', hidden]], '', null),
   Swarm_join: method('Swarm', 'join', [['engine', handle('Engine')]], 'JoinSwarm', handle('Node')),
   Swarm_leave: method('Swarm', 'leave', [['engine', handle('Engine')]], 'LeaveSwarm', null),
   Swarm_inspect: method('Swarm', 'inspect', [], '', 1),
@@ -382,6 +383,7 @@ const calls = {
   Stack_apply: method('Stack', 'apply', [['plan', 'Plan']], '', 'StackReport'),
   Stack_up: method('Stack', 'up', [], 'StackUp', 'StackReport'),
   Stack_down: method('Stack', 'down', [], 'StackDown', null),
+  Stack_wait_until: method('Stack', 'wait_until', [['service', 0]], 'WaitUntil', null),
   Stack_ps: method('Stack', 'ps', [], 'ListTasks', list('Task')),
   Stack_services: method('Stack', 'services', [], '', list(handle('Service'))),
   Stack_logs: method('Stack', 'logs', [], 'ServiceLogOptions', stream('ServiceLog')),
@@ -1029,6 +1031,10 @@ class App extends Handle {
     return call(calls.App_down, this, [options])
   }
 
+  waitUntil(service, options) {
+    return call(calls.App_wait_until, this, [service, options])
+  }
+
   ps(options) {
     return call(calls.App_ps, this, [options])
   }
@@ -1511,6 +1517,10 @@ class Stack extends Handle {
     return call(calls.Stack_down, this, [options])
   }
 
+  waitUntil(service, options) {
+    return call(calls.Stack_wait_until, this, [service, options])
+  }
+
   ps(options) {
     return call(calls.Stack_ps, this, [options])
   }
@@ -1549,4 +1559,5 @@ module.exports = {
   Subnet: maker('Subnet'),
   TlsOptions: maker('TlsOptions'),
   Ulimit: maker('Ulimit'),
+  WaitUntil: maker('WaitUntil'),
 }

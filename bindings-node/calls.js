@@ -25,7 +25,11 @@ function answerOf(begin, operation, { onEvent, signal } = {}) {
       reject(error)
     }
     running = begin((events, answer) => {
-      if (!live.has(running)) return
+      if (!live.has(running)) {
+        // The answer was on its way when the call was given up: what it holds is let go of now, not when it is collected.
+        for (const stream of answer?.streams ?? []) stream.close()
+        return
+      }
       if (events !== undefined && events !== null && onEvent !== undefined) {
         try {
           for (const event of eventsOf(events)) onEvent(event)

@@ -34,4 +34,5 @@ export const {
   Subnet,
   TlsOptions,
   Ulimit,
+  WaitUntil,
 } = api

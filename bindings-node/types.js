@@ -62,4 +62,25 @@ function nativeOf(object) {
   return found
 }
 
-module.exports = { NATIVE, bytes, camel, classes, duration, handle, hidden, list, map, method, modelOf, models, nameOf, nativeOf, oneOf, stream, struct, time, union, when }
+module.exports = {
+  NATIVE,
+  bytes,
+  camel,
+  classes,
+  duration,
+  handle,
+  hidden,
+  list,
+  map,
+  method,
+  modelOf,
+  models,
+  nameOf,
+  nativeOf,
+  oneOf,
+  stream,
+  struct,
+  time,
+  union,
+  when,
+}

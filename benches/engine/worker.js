@@ -5,6 +5,7 @@ const fs = require('node:fs')
 const readline = require('node:readline')
 
 const { BENCH_SOCKET: socket, BENCH_CONTAINER: target, BENCH_LOGS: logs, BENCH_IMAGE: image, BENCH_TAR: tar } = process.env
+const [since, until, noisy] = process.env.BENCH_PAST.split(' ')
 const LABELS = { list0: 'none', list50: 'fifty', list500: 'many' }
 
 /** @param {AsyncIterable<any>} stream */
@@ -12,6 +13,18 @@ async function spend(stream) {
   let bytes = 0
   for await (const part of stream) bytes += (part.data ?? part).length
   return bytes
+}
+
+/** @param {AsyncIterable<any>} events */
+async function counted(events) {
+  let count = 0
+  for await (const _event of events) count++
+  if (count < 250) throw new Error(`${count} events`)
+}
+
+/** @param {() => Promise<unknown>} work */
+async function fourTimes(work) {
+  for (let i = 0; i < 4; i++) await work()
 }
 
 async function dockerkit() {
@@ -27,6 +40,7 @@ async function dockerkit() {
     logs: async () => spend(await (await engine.containers.get(logs)).logs()),
     archive_out: async () => spend(await held.getArchive('/big')),
     archive_in: () => held.putArchive('/tmp', { data }),
+    events: () => fourTimes(() => counted(engine.events({ since, until, filters: { container: [noisy] } }))),
     at_once: () => Promise.all(Array.from({ length: 50 }, () => engine.containers.get(target))),
   }
   for (const [name, label] of Object.entries(LABELS)) works[name] = () => engine.containers.list({ all: true, filters: { label: [`bench=${label}`] } })
@@ -62,6 +76,16 @@ async function dockerode() {
     },
     archive_out: async () => spend(await held.getArchive({ path: '/big' })),
     archive_in: () => held.putArchive(data, { path: '/tmp' }),
+    events: () =>
+      fourTimes(async () => {
+        const stream = await docker.getEvents({ since, until, filters: { container: [noisy] } })
+        const lines = readline.createInterface({ input: stream })
+        await counted(
+          (async function* () {
+            for await (const line of lines) yield JSON.parse(line)
+          })(),
+        )
+      }),
     at_once: () => Promise.all(Array.from({ length: 50 }, () => held.inspect())),
   }
   for (const [name, label] of Object.entries(LABELS)) works[name] = () => docker.listContainers({ all: true, filters: { label: [`bench=${label}`] } })

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +15,17 @@ from typing import Any
 
 SOCKET, TARGET, LOGS, IMAGE = (os.environ[f"BENCH_{n}"] for n in ("SOCKET", "CONTAINER", "LOGS", "IMAGE"))
 LABELS = {"list0": "none", "list50": "fifty", "list500": "many"}
+
+
+SINCE, UNTIL, NOISY = os.environ["BENCH_PAST"].split()
+PAST = {"container": [NOISY]}
+
+
+def counted(events: Any) -> int:
+    """All that there were, which must be enough for a fair comparison."""
+    count = sum(1 for _ in events)
+    assert count >= 250, count
+    return count
 
 
 def spent(parts: Any) -> int:
@@ -41,6 +54,7 @@ def dockerkit() -> Callable[[str], object]:
         "logs": lambda: sum(len(c.data) for c in engine.containers.get(LOGS).logs()),
         "archive_out": lambda: spent(held.get_archive("/big")),
         "archive_in": lambda: held.put_archive("/tmp", data=big),
+        "events": lambda: [counted(engine.events(since=SINCE, until=UNTIL, filters=PAST)) for _ in range(4)],
         "at_once": at_once,
     }
     for name, label in LABELS.items():
@@ -74,6 +88,10 @@ def dockerkit_aio() -> Callable[[str], object]:
                 return sum([len(p) async for p in held.get_archive("/big")])
             case "archive_in":
                 return await held.put_archive("/tmp", data=big)
+            case "events":
+                for _ in range(4):
+                    counted([event async for event in engine.events(since=SINCE, until=UNTIL, filters=PAST)])
+                return None
             case "at_once":
                 return await asyncio.gather(*(engine.containers.get(TARGET) for _ in range(50)))
         raise ValueError(op)
@@ -111,6 +129,7 @@ def docker_py() -> Callable[[str], object]:
         "logs": lambda: spent(client.containers.get(LOGS).logs(stream=True)),
         "archive_out": lambda: spent(held.get_archive("/big", chunk_size=None)[0]),
         "archive_in": lambda: held.put_archive("/tmp", big),
+        "events": lambda: [counted(client.events(since=float(SINCE), until=float(UNTIL), filters=PAST, decode=True)) for _ in range(4)],
         "at_once": at_once,
     }
     for name, label in LABELS.items():
@@ -128,6 +147,11 @@ def aiodocker() -> Callable[[str], object]:
 
     docker = runner.run(begin())
     big = Path(os.environ["BENCH_TAR"]).read_bytes()
+
+    async def events() -> int:
+        # Its own call for events cannot end at a time: the request that it makes, and its own decoder.
+        async with docker._query("events", params={"since": SINCE, "until": UNTIL, "filters": json.dumps(PAST)}) as answer:
+            return counted([event async for event in peer.jsonstream.json_stream_stream(answer)])
 
     async def work(op: str) -> object:
         container = docker.containers.container(TARGET)
@@ -154,6 +178,8 @@ def aiodocker() -> Callable[[str], object]:
                 return await container.get_archive("/big")
             case "archive_in":
                 return await container.put_archive("/tmp", big)
+            case "events":
+                return [await events() for _ in range(4)]
             case "at_once":
                 return await asyncio.gather(*(docker.containers.get(TARGET) for _ in range(50)))
         raise ValueError(op)
@@ -161,12 +187,48 @@ def aiodocker() -> Callable[[str], object]:
     return lambda op: runner.run(asyncio.wait_for(coroutine(work(op)), 600))
 
 
+def docker_cli() -> Callable[[str], object]:
+    def run(*args: str, stdin: Any = None) -> None:
+        subprocess.run(["docker", "-H", f"unix://{SOCKET}", *args], check=True, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def cycle() -> None:
+        name = f"bench-{os.getpid()}-{time.monotonic_ns()}"
+        run("run", "-d", "--name", name, IMAGE, "sleep", "100")
+        run("rm", "-f", "-v", name)
+
+    def archive_in() -> None:
+        with Path(os.environ["BENCH_TAR"]).open("rb") as tar:
+            run("cp", "-", f"{TARGET}:/tmp", stdin=tar)
+
+    def at_once() -> None:
+        threads = [threading.Thread(target=run, args=("inspect", TARGET)) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    works: dict[str, Callable[[], object]] = {
+        "ping": lambda: run("version", "--format", "{{.Server.Version}}"),
+        "inspect": lambda: run("inspect", TARGET),
+        "cycle": cycle,
+        "exec": lambda: run("exec", TARGET, "true"),
+        "logs": lambda: run("logs", LOGS),
+        "archive_out": lambda: run("cp", f"{TARGET}:/big", "-"),
+        "archive_in": archive_in,
+        "events": lambda: [run("events", "--since", SINCE, "--until", UNTIL, "--filter", f"container={NOISY}", "--format", "{{json .}}") for _ in range(4)],
+        "at_once": at_once,
+    }
+    for name, label in LABELS.items():
+        works[name] = lambda label=label: run("ps", "-a", "--filter", f"label=bench={label}", "--format", "{{json .}}")  # type: ignore[misc]
+    return lambda op: works[op]()
+
+
 async def coroutine(work: Coroutine[Any, Any, object]) -> object:
     return await work
 
 
 def main() -> None:
-    work = {"dockerkit": dockerkit, "dockerkit.aio": dockerkit_aio, "docker-py": docker_py, "aiodocker": aiodocker}[sys.argv[1]]()
+    work = {"dockerkit": dockerkit, "dockerkit.aio": dockerkit_aio, "docker-py": docker_py, "aiodocker": aiodocker, "docker": docker_cli}[sys.argv[1]]()
     for line in sys.stdin:
         operation, times = line.split()
         begin = time.perf_counter()

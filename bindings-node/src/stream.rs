@@ -1,26 +1,18 @@
 //! Streams: each batch is a call of its own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
-use dockerkit::surface::BatchStream;
+use dockerkit::surface::{BatchStream, StreamCloser};
 use napi_derive::napi;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 
 use crate::call::{Callback, Running, Shared};
-
-struct Inner {
-    stream: Mutex<Option<BatchStream>>,
-    closed: AtomicBool,
-    closing: Notify,
-}
 
 /// A stream of results.
 #[napi]
 pub struct Stream {
-    inner: Arc<Inner>,
+    inner: Arc<Mutex<BatchStream>>,
+    closer: StreamCloser,
 }
 
 impl std::fmt::Debug for Stream {
@@ -31,7 +23,7 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     pub(crate) fn new(stream: BatchStream) -> Self {
-        Self { inner: Arc::new(Inner { stream: Mutex::new(Some(stream)), closed: AtomicBool::new(false), closing: Notify::new() }) }
+        Self { closer: stream.closer(), inner: Arc::new(Mutex::new(stream)) }
     }
 }
 
@@ -48,32 +40,12 @@ impl Stream {
     pub fn next(&self, callback: Callback<'_>) -> napi::Result<Running> {
         let shared = Shared::new(&callback)?;
         let inner = self.inner.clone();
-        Ok(Running::spawn(shared, async move {
-            let closing = inner.closing.notified();
-            tokio::pin!(closing);
-            closing.as_mut().enable();
-            let mut slot = inner.stream.lock().await;
-            let (false, Some(stream)) = (inner.closed.load(Ordering::SeqCst), slot.as_mut()) else { return Ok(None) };
-            let next = tokio::select! {
-                biased;
-                () = closing => None,
-                next = stream.next() => next,
-            };
-            if next.is_none() {
-                *slot = None;
-            }
-            next.transpose()
-        }))
+        Ok(Running::spawn(shared, async move { inner.lock().await.next().await.transpose() }))
     }
 
     /// Ends the stream; a batch that is waited for is the end.
     #[napi]
     pub fn close(&self) {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        self.inner.closing.notify_waiters();
-        // When the lock is held, the batch that is under way ends and drops the stream.
-        if let Ok(mut slot) = self.inner.stream.try_lock() {
-            *slot = None;
-        }
+        self.closer.close();
     }
 }

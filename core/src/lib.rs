@@ -21,6 +21,7 @@ pub mod compose;
 pub mod engine;
 pub mod error;
 mod host;
+mod known;
 pub mod machine;
 pub mod monitor;
 pub mod plan;

@@ -6,7 +6,7 @@ mod lab;
 
 use std::time::Duration;
 
-use dockerkit::{App, Engine, ErrorKind, Project};
+use dockerkit::{App, Engine, ErrorKind, Project, engine::WaitUntil};
 use lab::variable;
 
 on_each_engine! {
@@ -15,6 +15,7 @@ on_each_engine! {
     two_ups_at_once_both_succeed
     networks_that_two_writers_made_become_one
     scale_and_an_unhealthy_service
+    a_service_is_waited_for_until_it_can_be_used
     docker_compose_takes_turns_with_us
     a_service_is_built_with_a_secret
 }
@@ -142,6 +143,36 @@ async fn scale_and_an_unhealthy_service(engine: Engine, image: String, name: Str
     assert_eq!(e.kind(), ErrorKind::Unhealthy);
     assert_eq!(e.context().get("health_output").map(String::as_str), Some("not well"));
     app.down().volumes(true).await.unwrap();
+    nothing_is_left(&engine, &name).await;
+}
+
+async fn a_service_is_waited_for_until_it_can_be_used(engine: Engine, image: String, name: String) {
+    let text = format!(
+        "services:
+  web:
+    image: {image}
+    command: sh -c 'sleep 1; echo bereit; mkdir /w; echo ok >/w/health; exec httpd -f -p 80 -h /w'
+    stop_grace_period: 0s
+    scale: 2
+  job: {{image: {image}, command: 'false'}}
+"
+    );
+    let app = App::new(&engine, &project(&name, &text).await);
+    let until = |service: &str, o: WaitUntil| std::collections::BTreeMap::from([(service.to_owned(), o)]);
+    assert_eq!(app.wait_until("web").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(app.up().wait_until(until("wbe", WaitUntil::default())).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(app.ps().all(true).await.unwrap().is_empty());
+
+    let begin = std::time::Instant::now();
+    app.up().services(["web"]).wait_until(until("web", WaitUntil::default().port(80).http("/health").log("bereit"))).await.unwrap();
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    app.wait_until("web").port(80).await.unwrap();
+    let e = app.up().services(["web"]).wait_until(until("web", WaitUntil::default().log("never"))).timeout(Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout);
+    assert_eq!(e.context().get("service").map(String::as_str), Some("web"));
+    let e = app.up().wait_until(until("job", WaitUntil::default().port(80))).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unhealthy);
+    app.down().await.unwrap();
     nothing_is_left(&engine, &name).await;
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dockerkit::{
     Cluster, Engine, ErrorKind, LocalDriver, Machines, Project, Stack, Swarm,
+    engine::WaitUntil,
     machine::{ExistingDriver, MachineState},
     swarm::{NodeRole, Service},
 };
@@ -71,7 +72,8 @@ x-all: &all
 services:
   web:
     <<: *all
-    command: httpd -f -p 80 -h /
+    command: sh -c 'echo ready to serve; exec httpd -f -p 80 -h /'
+    ports: [{{target: 80, published: 8080, mode: host}}]
     configs: [{{source: greeting, target: /greeting.txt}}]
     depends_on: {{api: {{condition: service_healthy}}}}
   api:
@@ -138,6 +140,17 @@ async fn a_stack_goes_up_over_nodes_changes_and_goes_down() {
     // The same again is nothing.
     assert!(stack.plan().await.unwrap().is_empty);
     assert!(stack.up().wait(true).await.unwrap().done.is_empty());
+
+    // A service is waited for until it can be used.
+    let until = |o: WaitUntil| std::collections::BTreeMap::from([("web".to_owned(), o)]);
+    stack.up().wait_until(until(WaitUntil::default().port(80).http("/greeting.txt").log("ready to serve"))).await.unwrap();
+    stack.wait_until("web").port(80).await.unwrap();
+    stack.wait_until("api").await.unwrap();
+    assert_eq!(stack.wait_until("api").port(80).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(stack.wait_until("nothing").await.unwrap_err().kind(), ErrorKind::NotFound);
+    let soon = WaitUntil::default().port(80).http("/nothing").timeout(Duration::from_secs(2));
+    assert_eq!(stack.up().wait_until(until(soon)).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(stack.wait_until("web").log("never said").timeout(Duration::from_secs(2)).await.unwrap_err().kind(), ErrorKind::Timeout);
 
     // Another content: only what uses it is updated, and a plan that is old is refused.
     let before = version_of(&services[0]).await;

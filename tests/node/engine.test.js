@@ -5,7 +5,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
-const { Engine, errors } = require('dockerkit')
+const { App, Engine, Project, errors } = require('dockerkit')
 const { ENGINES, folder, lab, name, timeOf } = require('./lab.js')
 
 /**
@@ -110,6 +110,20 @@ for (const variable of ENGINES) {
       assert.deepEqual(fs.readFileSync(path.join(here, 'back')), data)
     })
 
+    await suite.test('an app is waited for until a service can be used', async (t) => {
+      const command = "sh -c 'sleep 1; echo ready to serve; mkdir /w; echo ok >/w/health; exec httpd -f -p 80 -h /w'"
+      const text = `services: {web: {image: '${image}', command: ${JSON.stringify(command)}, stop_grace_period: 0s}}`
+      const app = new App(engine, await Project.parse(text, { name: name() }))
+      t.after(() => app.down({ volumes: true }))
+      await assert.rejects(app.waitUntil('web'), errors.NotFoundError)
+      await app.up({ waitUntil: { web: { port: 80, http: '/health', log: 'ready to serve' } } })
+      await app.waitUntil('web', { port: 80, httpStatus: 200, http: '/health' })
+      assert.deepEqual((await app.ps()).map((c) => c.status), ['running'])
+      await assert.rejects(app.up({ waitUntil: { web: { log: 'never', timeoutMs: 1000 } } }), errors.TimeoutError)
+      // @ts-expect-error the option is misspelt
+      await assert.rejects(app.up({ waitUntil: { web: { prot: 80 } } }), /did you mean `port`/)
+    })
+
     await suite.test('moments are Dates', async (t) => {
       const { container, own } = await sleeper(t, engine, image)
       const details = await container.inspect()
@@ -123,9 +137,9 @@ for (const variable of ENGINES) {
         for await (const event of engine.events({ since, until, filters: { container: [own] } })) actions.push(event.action)
         assert.ok(actions.includes('start'), `${since}: ${actions}`)
       }
-      await assert.rejects(container.logs({ since: 'yesterday' }).open(), errors.InvalidInput)
+      await assert.rejects(container.logs({ since: 'yesterday' }).open(), errors.InvalidInputError)
       // @ts-expect-error a moment is no list
-      await assert.rejects(container.logs({ since: [] }).open(), errors.InvalidInput)
+      await assert.rejects(container.logs({ since: [] }).open(), errors.InvalidInputError)
     })
 
     await suite.test('events of the engine', async (t) => {

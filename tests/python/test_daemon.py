@@ -172,6 +172,7 @@ def test_an_engine_behind_tls_is_found_in_each_way(program: str, tmp_path: Path,
         memory = dk.TlsOptions(ca=ca, cert=cert, key=key)
         for tls in (dk.TlsOptions(**files), memory):
             assert dk.Engine.connect(place, tls=tls).info().id
+            assert "PRIVATE" not in repr(tls)
         wrong: list[tuple[dk.TlsOptions, type[dk.DockerkitError]]] = [
             (dk.TlsOptions(**{**files, "ca_file": tmp_path / "other.pem"}), dk.errors.Untrusted),
             (dk.TlsOptions(**files, server_name="elsewhere.test"), dk.errors.Untrusted),

@@ -107,6 +107,16 @@ impl Raw {
             "logs" => drop(self.ask("GET", &format!("/containers/{}/logs?stdout=1&stderr=1", variable("BENCH_LOGS")), b"", "", false)),
             "archive_out" => drop(self.ask("GET", &format!("/containers/{target}/archive?path=/big"), b"", "", false)),
             "archive_in" => drop(self.ask("PUT", &format!("/containers/{target}/archive?path=/tmp"), big, "application/x-tar", false)),
+            "events" => {
+                let past = variable("BENCH_PAST");
+                let [since, until, noisy] = past.split(' ').collect::<Vec<_>>()[..] else { panic!("{past}") };
+                for _ in 0..4 {
+                    let path = format!("/events?since={since}&until={until}&filters=%7B%22container%22%3A%5B%22{noisy}%22%5D%7D");
+                    let answer = self.ask("GET", &path, b"", "", true);
+                    let count = serde_json::Deserializer::from_slice(&answer).into_iter::<serde_json::Value>().filter(|e| e.is_ok()).count();
+                    assert!(count >= 250, "{count}");
+                }
+            }
             "at_once" => {
                 let all: Vec<_> = (0..50)
                     .map(|_| {
@@ -159,6 +169,16 @@ async fn ours(engine: &dockerkit::Engine, op: &str, big: &bytes::Bytes) -> docke
             }
         }
         "archive_in" => engine.containers().get(target).await?.put_archive("/tmp").with(|o| o.data = Some(dockerkit::units::Data(big.clone()))).await?,
+        "events" => {
+            let past = variable("BENCH_PAST");
+            let [since, until, noisy] = past.split(' ').collect::<Vec<_>>()[..] else { panic!("{past}") };
+            for _ in 0..4 {
+                let filters = [("container".to_owned(), vec![noisy.to_owned()])].into();
+                let events = engine.events().with(|o| (o.since, o.until, o.filters) = (Some(since.into()), Some(until.into()), filters)).await?;
+                let count = events.filter(|e| std::future::ready(e.is_ok())).count().await;
+                assert!(count >= 250, "{count}");
+            }
+        }
         "at_once" => {
             let all = (0..50).map(|_| engine.containers().get(target.clone()).into_future());
             futures_util::future::try_join_all(all).await?;
@@ -209,6 +229,16 @@ async fn bollards(docker: &bollard::Docker, op: &str, big: &bytes::Bytes) -> Res
         "archive_in" => {
             let options = q::UploadToContainerOptions { path: "/tmp".into(), ..Default::default() };
             docker.upload_to_container(&target, Some(options), bollard::body_full(big.clone())).await?;
+        }
+        "events" => {
+            let past = variable("BENCH_PAST");
+            let [since, until, noisy] = past.split(' ').collect::<Vec<_>>()[..] else { panic!("{past}") };
+            for _ in 0..4 {
+                let filters = [("container".to_owned(), vec![noisy.to_owned()])].into();
+                let options = q::EventsOptions { since: Some(since.into()), until: Some(until.into()), filters: Some(filters) };
+                let count = docker.events(Some(options)).filter(|e| std::future::ready(e.is_ok())).count().await;
+                assert!(count >= 250, "{count}");
+            }
         }
         "at_once" => {
             let all = (0..50).map(|_| docker.inspect_container(&target, None::<q::InspectContainerOptions>));

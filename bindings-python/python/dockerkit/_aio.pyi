@@ -1214,21 +1214,24 @@ class Engine:
         context: str | None = None,
         tls: TlsOptions | Mapping[str, Any] | None = None,
         ssh: SshOptions | Mapping[str, Any] | None = None,
+        connect_timeout: float | timedelta | str | None = None,
         timeout: float | timedelta | str | None = None,
         api_version: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
     ) -> Engine:
-        """Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+        """Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+        `npipe:////./pipe/name`.
 
         With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
+        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
         The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
         options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
 
         Errors:
         `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-        `unauthorized`, `unsupported` when the engine is too old, or older than the version that is asked for.
+        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
+        anywhere but on Windows, and for a Unix socket there.
 
         Cancel safety:
         Nothing is left behind.
@@ -1237,6 +1240,7 @@ class Engine:
             context: A docker context by name; not together with an endpoint.
             tls: TLS for a `tcp://` endpoint.
             ssh: Login for an `ssh://` endpoint.
+            connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
                 streams, are not bound by it.
             api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
@@ -1450,11 +1454,11 @@ class Container:
     def image_id(self) -> str:
         """The ID of that image."""
     @property
-    def status(self) -> str:
-        """`created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+    def status(self) -> ContainerStatus:
+        """What it does."""
     @property
-    def health(self) -> str | None:
-        """`starting`, `healthy`, `unhealthy`, or absent where it has no health check."""
+    def health(self) -> Health | None:
+        """Its health; absent where it has no health check."""
     @property
     def labels(self) -> dict[str, str]:
         """Its labels."""
@@ -2000,7 +2004,7 @@ class Container:
 
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
-        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays.
@@ -2033,7 +2037,7 @@ class Container:
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
         a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
-        in the middle.
+        in the middle; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays, but for the file that was under way.
@@ -2480,6 +2484,7 @@ class App:
         scale: Mapping[str, int] | None = None,
         no_start: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         stop_timeout: float | timedelta | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2500,6 +2505,8 @@ class App:
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -2526,6 +2533,7 @@ class App:
         scale: Mapping[str, int] | None = None,
         no_start: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         stop_timeout: float | timedelta | str | None = None,
         on_event: Callable[[Event], object] | None = None,
@@ -2552,6 +2560,8 @@ class App:
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -2576,6 +2586,38 @@ class App:
             volumes: Named volumes of the project too.
             remove_orphans: Containers of services that the project does not know too; an app that is known by its name alone removes all.
             timeout: How long containers may take to stop; default: their own.
+        """
+    async def wait_until(
+        self,
+        service: str,
+        *,
+        port: int | None = None,
+        http: str | None = None,
+        http_status: int | None = None,
+        log: str | None = None,
+        log_times: int | None = None,
+        healthy: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Waits until a service can be used: every container of it meets the conditions, as with
+        `wait_until` of a container.
+
+        Errors:
+        `not_found` when the service has no container, and those of a container's `wait_until`.
+
+        Cancel safety:
+        The containers are left as they are.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
         """
     async def ps(
         self,
@@ -3694,6 +3736,7 @@ class Stack:
         *,
         prune: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
         no_spread: bool = False,
@@ -3709,6 +3752,8 @@ class Stack:
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -3731,6 +3776,7 @@ class Stack:
         *,
         prune: bool = False,
         wait: bool = False,
+        wait_until: Mapping[str, WaitUntil | Mapping[str, Any]] | None = None,
         timeout: float | timedelta | str | None = None,
         rollback: bool = False,
         no_spread: bool = False,
@@ -3751,6 +3797,8 @@ class Stack:
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -3776,6 +3824,39 @@ class Stack:
         Arguments:
             no_wait: Returns as soon as all is asked for, and not when it is gone.
             timeout: How long it may take until all is gone; default 2 min.
+        """
+    async def wait_until(
+        self,
+        service: str,
+        *,
+        port: int | None = None,
+        http: str | None = None,
+        http_status: int | None = None,
+        log: str | None = None,
+        log_times: int | None = None,
+        healthy: bool = False,
+        timeout: float | timedelta | str | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        """Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+        the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+
+        Errors:
+        `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+        not published.
+
+        Cancel safety:
+        The service is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
         """
     async def ps(
         self,

@@ -3,7 +3,7 @@
 
 from ._runtime import Model as _Model, Union as _Union
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ChangeKind", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "ContainerStatus", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "Health", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume", "WaitUntil"]
 
 
 class AppLog(_Model):
@@ -92,6 +92,7 @@ class SshDriver(_Model):
     __slots__ = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _fields = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _required = ("host", )
+    _hidden = ("passphrase", "password", )
     _tag = ("driver", "ssh")
 
 
@@ -333,6 +334,7 @@ class RegistryAuth(_Model):
     """A login for a registry."""
     __slots__ = ("username", "password", "server", "identity_token", )
     _fields = ("username", "password", "server", "identity_token", )
+    _hidden = ("password", "identity_token", )
 
 
 class RegistryInfo(_Model):
@@ -365,6 +367,7 @@ class SshOptions(_Model):
     """How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it."""
     __slots__ = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _fields = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
+    _hidden = ("passphrase", "password", )
 
 
 class StackReport(_Model):
@@ -417,6 +420,7 @@ class TlsOptions(_Model):
     """How to speak TLS with an engine. Each part is given as a file or as PEM text."""
     __slots__ = ("ca_file", "cert_file", "key_file", "ca", "cert", "key", "server_name", )
     _fields = ("ca_file", "cert_file", "key_file", "ca", "cert", "key", "server_name", )
+    _hidden = ("key", )
 
 
 class Ulimit(_Model):
@@ -450,6 +454,14 @@ class Volume(_Model):
     _types = {"created": ("time", None)}
 
 
+class WaitUntil(_Model):
+    """Options of `Container.wait_until`: all that is named must come true. Where nothing is, the container must run, and
+    be healthy if it has a health check.
+    """
+    __slots__ = ("port", "http", "http_status", "log", "log_times", "healthy", "timeout", )
+    _fields = ("port", "http", "http_status", "log", "log_times", "healthy", "timeout", )
+
+
 # One of a few texts, which the stubs name.
 Availability = str
 
@@ -459,7 +471,19 @@ Builder = str
 
 
 # One of a few texts, which the stubs name.
+ChangeKind = str
+
+
+# One of a few texts, which the stubs name.
+ContainerStatus = str
+
+
+# One of a few texts, which the stubs name.
 ErrorKind = str
+
+
+# One of a few texts, which the stubs name.
+Health = str
 
 
 # One of a few texts, which the stubs name.

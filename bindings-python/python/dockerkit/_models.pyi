@@ -5,13 +5,19 @@ from os import PathLike
 from typing import Any, Literal, final
 
 
-__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume"]
+__all__ = ["AppLog", "AppSummary", "Availability", "Builder", "Change", "ChangeKind", "ClusterEvent", "ClusterSnapshot", "CommandOutput", "ContainerDetails", "ContainerSpec", "ContainerStats", "ContainerStatus", "Diagnostic", "DiskUsage", "DriverSpec", "EngineConfig", "EngineContext", "EngineEvent", "ErrorData", "ErrorKind", "Event", "ExecState", "ExistingDriver", "ExitStatus", "Failure", "FileChange", "FoundImage", "Health", "HealthCheck", "HistoryEntry", "Image", "ImageManifest", "ImagePush", "Info", "InitSwarm", "JoinTokens", "LoadPolicy", "LoadReport", "LocalDriver", "LogChunk", "MachineEnv", "MachineSpec", "MachineState", "Mount", "Network", "NodeRole", "NodeSnapshot", "PathStat", "Ping", "Plan", "Plugin", "PluginPrivilege", "Processes", "PruneReport", "PublishedPort", "PushedImage", "RawAnswer", "Recreate", "RegistryAuth", "RegistryInfo", "Resource", "ServiceLog", "ServiceSnapshot", "SshDriver", "SshOptions", "StackReport", "StackSummary", "Status", "Step", "Subnet", "SwarmHealth", "SwarmObject", "Task", "TlsOptions", "Ulimit", "UpReport", "Usage", "Version", "Volume", "WaitUntil"]
 
 Availability = Literal["active", "pause", "drain"]
 
 Builder = Literal["auto", "classic", "buildkit"]
 
+ChangeKind = Literal["modified", "added", "deleted"] | str
+
+ContainerStatus = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"] | str
+
 ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_exists", "conflict", "unauthorized", "forbidden", "untrusted", "unsupported", "unreachable", "timeout", "canceled", "command_failed", "engine", "not_converged", "unhealthy", "partial", "state_locked", "io", "internal"]
+
+Health = Literal["starting", "healthy", "unhealthy"] | str
 
 LoadPolicy = Literal["trusted", "untrusted"]
 
@@ -145,8 +151,8 @@ class ContainerDetails(_Model):
     def name(self) -> str:
         """Its name, without a slash."""
     @property
-    def status(self) -> str:
-        """`created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+    def status(self) -> ContainerStatus:
+        """What it does."""
     @property
     def exit_code(self) -> int:
         """Exit code of the last run."""
@@ -160,8 +166,8 @@ class ContainerDetails(_Model):
     def pid(self) -> int:
         """Process ID on the host, 0 when it does not run."""
     @property
-    def health(self) -> str | None:
-        """Health, where it has a health check."""
+    def health(self) -> Health | None:
+        """Its health, where it has a health check."""
     @property
     def restart_count(self) -> int:
         """How often it was restarted."""
@@ -756,8 +762,8 @@ class FileChange(_Model):
     def path(self) -> str:
         """Its path."""
     @property
-    def kind(self) -> str:
-        """`modified`, `added` or `deleted`."""
+    def kind(self) -> ChangeKind:
+        """How it differs."""
 
 @final
 class FoundImage(_Model):
@@ -1741,5 +1747,33 @@ class Volume(_Model):
     @property
     def raw(self) -> Any:
         """The engine's own answer."""
+
+@final
+class WaitUntil(_Model):
+    """Options of `Container.wait_until`: all that is named must come true. Where nothing is, the container must run, and
+    be healthy if it has a health check.
+    """
+    def __init__(self, *, port: int | None = None, http: str | None = None, http_status: int | None = None, log: str | None = None, log_times: int | None = None, healthy: bool | None = None, timeout: float | timedelta | str | None = None) -> None: ...
+    @property
+    def port(self) -> int | None:
+        """A TCP port of the container takes connections."""
+    @property
+    def http(self) -> str | None:
+        """Its `port` answers a GET of this path, such as `/health`."""
+    @property
+    def http_status(self) -> int | None:
+        """The status of that answer; default: any from 200 to 399."""
+    @property
+    def log(self) -> str | None:
+        """Its output, from its start, holds this text."""
+    @property
+    def log_times(self) -> int | None:
+        """How often the output must hold the text; default once."""
+    @property
+    def healthy(self) -> bool | None:
+        """Its health check passes."""
+    @property
+    def timeout(self) -> float | None:
+        """How long it may take; default 1 min."""
 
 DriverSpec = LocalDriver | SshDriver | ExistingDriver

@@ -784,16 +784,18 @@ class Engine(_Closing):
 
     @staticmethod
     def connect(endpoint=None, **options):
-        """Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+        """Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+        `npipe:////./pipe/name`.
 
         With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
+        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
         The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
         options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
 
         Errors:
         `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-        `unauthorized`, `unsupported` when the engine is too old, or older than the version that is asked for.
+        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
+        anywhere but on Windows, and for a Unix socket there.
 
         Cancel safety:
         Nothing is left behind.
@@ -802,6 +804,7 @@ class Engine(_Closing):
             context: A docker context by name; not together with an endpoint.
             tls: TLS for a `tcp://` endpoint.
             ssh: Login for an `ssh://` endpoint.
+            connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
                 streams, are not bound by it.
             api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
@@ -993,12 +996,12 @@ class Container(_Closing):
 
     @property
     def status(self):
-        """`created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`."""
+        """What it does."""
         return self._properties.get("status")
 
     @property
     def health(self):
-        """`starting`, `healthy`, `unhealthy`, or absent where it has no health check."""
+        """Its health; absent where it has no health check."""
         return self._properties.get("health")
 
     @property
@@ -1404,7 +1407,7 @@ class Container(_Closing):
 
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
-        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+        place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays.
@@ -1428,7 +1431,7 @@ class Container(_Closing):
         Errors:
         `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
         a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
-        in the middle.
+        in the middle; `unsupported` on Windows.
 
         Cancel safety:
         What was copied until then stays, but for the file that was under way.
@@ -1849,6 +1852,8 @@ class App(_Closing):
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -1884,6 +1889,8 @@ class App(_Closing):
             scale: How many containers of a service, by service.
             no_start: Makes containers and does not start them.
             wait: Waits until all services run, and are healthy where they have a health check.
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits for other services and for health may take; default 5 min.
             stop_timeout: How long containers that are replaced may take to stop; default: their own.
         """
@@ -1904,6 +1911,27 @@ class App(_Closing):
             timeout: How long containers may take to stop; default: their own.
         """
         return _call(__name__, "App", "down", self, {}, options, None)
+
+    def wait_until(self, service, **options):
+        """Waits until a service can be used: every container of it meets the conditions, as with
+        `wait_until` of a container.
+
+        Errors:
+        `not_found` when the service has no container, and those of a container's `wait_until`.
+
+        Cancel safety:
+        The containers are left as they are.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
+        return _call(__name__, "App", "wait_until", self, {"service": service}, options, None)
 
     def ps(self, **options):
         """The app's containers.
@@ -2907,6 +2935,8 @@ class Stack(_Closing):
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -2937,6 +2967,8 @@ class Stack(_Closing):
         Arguments:
             prune: Removes services that the project does not have.
             wait: Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
+            wait_until: Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+                no time of its own may take as long as `timeout` says.
             timeout: How long waits may take; default 5 min.
             rollback: Puts services that were updated back when the call fails.
             no_spread: Leaves services where the managers put them. Else, when a call that waits finds a service that it made or updated
@@ -2959,6 +2991,28 @@ class Stack(_Closing):
             timeout: How long it may take until all is gone; default 2 min.
         """
         return _call(__name__, "Stack", "down", self, {}, options, None)
+
+    def wait_until(self, service, **options):
+        """Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+        the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+
+        Errors:
+        `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+        not published.
+
+        Cancel safety:
+        The service is left as it is.
+
+        Arguments:
+            port: A TCP port of the container takes connections.
+            http: Its `port` answers a GET of this path, such as `/health`.
+            http_status: The status of that answer; default: any from 200 to 399.
+            log: Its output, from its start, holds this text.
+            log_times: How often the output must hold the text; default once.
+            healthy: Its health check passes.
+            timeout: How long it may take; default 1 min.
+        """
+        return _call(__name__, "Stack", "wait_until", self, {"service": service}, options, None)
 
     def ps(self, **options):
         """The tasks of the stack, those that have ended too.

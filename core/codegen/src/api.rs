@@ -179,6 +179,8 @@ pub(crate) enum Form {
     Choice {
         /// Texts and what they mean.
         values: Vec<Choice>,
+        /// Whether there may be others.
+        open: bool,
     },
     /// One of a few structs, told apart by a text field.
     Union {
@@ -388,7 +390,7 @@ type Definitions = serde_json::Map<String, Value>;
 
 fn read_model(name: &str, schema: &Value, definitions: &Definitions, docs: &Docs) -> Result<Model, String> {
     let form = if let Some(values) = choices(schema) {
-        Form::Choice { values }
+        Form::Choice { values, open: schema.get("x-dockerkit-open").is_some() }
     } else if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
         read_union(name, variants, definitions, docs)?
     } else if schema.get("properties").is_some() || (schema.get("type").and_then(Value::as_str) == Some("object") && map_values(schema).is_none()) {

@@ -1,6 +1,9 @@
 /// <reference types="node" />
 
-/** What every call takes, beside its own options. */
+/**
+ * What every call takes, beside its own options. A buffer among the arguments is not copied: leave it as it is until the call
+ * has ended.
+ */
 export interface CallOptions {
   /** Is called with every event of progress. An error that it throws ends the call. */
   onEvent?: ((event: Event) => void) | undefined

@@ -271,11 +271,17 @@ impl Node<'_> {
         let _ = writeln!(out, "\n/** The version of the package. */\nexport const version: string");
         self.error_types(&mut out);
         for model in self.used() {
-            if let Form::Choice { values } = &model.form {
+            if let Form::Choice { values, open } = &model.form {
                 let rows: Vec<String> = values.iter().map(|v| if v.doc.is_empty() { String::new() } else { format!("- `{}`: {}", v.value, v.doc) }).collect();
                 let doc = [model.doc.clone(), rows.concat().is_empty().then(String::new).unwrap_or_else(|| rows.join("\n"))].join("\n");
                 let texts: Vec<String> = values.iter().map(|v| quoted(&v.value)).collect();
-                let _ = write!(out, "\n{}export type {} = {}\n", self.doc(doc.trim(), 0), model.name, texts.join(" | "));
+                let _ = write!(
+                    out,
+                    "\n{}export type {} = {}\n",
+                    self.doc(doc.trim(), 0),
+                    model.name,
+                    texts.join(" | ") + if *open { " | (string & {})" } else { "" }
+                );
             }
         }
         for shape in self.shapes() {

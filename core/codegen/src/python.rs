@@ -433,7 +433,7 @@ impl Python<'_> {
             if !required.is_empty() {
                 let _ = writeln!(out, "    _required = ({required})");
             }
-            let hidden: String = shape.fields.iter().filter(|f| f.kind == Type::Token).map(|f| format!("\"{}\", ", f.name)).collect();
+            let hidden: String = shape.fields.iter().filter(|f| is_hidden(&f.kind)).map(|f| format!("\"{}\", ", f.name)).collect();
             if !hidden.is_empty() {
                 let _ = writeln!(out, "    _hidden = ({hidden})");
             }
@@ -466,9 +466,9 @@ impl Python<'_> {
         let mut handles = BTreeSet::new();
         let mut body = String::new();
         for choice in self.used(|m| matches!(m.form, Form::Choice { .. })) {
-            let Form::Choice { values } = &choice.form else { continue };
+            let Form::Choice { values, open } = &choice.form else { continue };
             let texts: Vec<String> = values.iter().map(|v| quoted(&v.value)).collect();
-            let _ = writeln!(body, "\n{} = Literal[{}]", choice.name, texts.join(", "));
+            let _ = writeln!(body, "\n{} = Literal[{}]{}", choice.name, texts.join(", "), if *open { " | str" } else { "" });
         }
         let _ = write!(body, "\nclass _Model:\n    def to_dict(self) -> dict[str, Any]: ...\n    def __contains__(self, name: object) -> bool: ...\n");
         for shape in self.shapes() {
@@ -607,4 +607,13 @@ fn docstring(doc: &str, indent: usize) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether values of this type are not shown when their holder is printed.
+fn is_hidden(kind: &Type) -> bool {
+    match kind {
+        Type::Token => true,
+        Type::Optional(of) | Type::List(of) | Type::Map(of) => is_hidden(of),
+        _ => false,
+    }
 }

@@ -15,6 +15,7 @@ use crate::{
     call::{Call, Context, options},
     engine::{Engine, Req, tar_stream, text},
     error::{Error, ErrorKind, Result},
+    host::FromStart,
     progress::{EventSink, Resource, Status},
 };
 
@@ -135,8 +136,7 @@ async fn save(source: &Engine, reference: &str) -> Result<Archive> {
     }
     out.flush().await.map_err(io)?;
     tokio::task::spawn_blocking(move || {
-        let mut file = file;
-        let images = layers::read(&mut file)?;
+        let images = layers::read(FromStart::new(&file))?;
         Ok(Archive { file, images })
     })
     .await
@@ -179,18 +179,10 @@ async fn load(engine: &Engine, archive: Arc<Archive>, spare: BTreeSet<String>) -
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let body = tar_stream(move |writer| {
         // Each sender reads the file from its own place.
-        let mut file = reopen(&archive.file)?;
-        let bytes = layers::copy(&mut file, &spare, writer)?;
+        let bytes = layers::copy(FromStart::new(&archive.file), &spare, writer)?;
         sender.send(bytes).ok();
         Ok(())
     });
     engine.images().load_stream(body, &EventSink::default()).await?;
     Ok(receiver.await.unwrap_or_default())
-}
-
-/// A handle of an open file with a position of its own.
-fn reopen(file: &File) -> Result<File> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    File::open(&path).map_err(|e| Error::file(&path, e))
 }

@@ -5,8 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{Read, Seek, Write},
+    io::{Read, Write},
     path::PathBuf,
 };
 
@@ -33,9 +32,8 @@ fn wrong(what: impl std::fmt::Display) -> Error {
 }
 
 /// Reads what an archive holds.
-pub(crate) fn read(file: &mut File) -> Result<Vec<Packed>> {
+pub(crate) fn read(file: impl Read) -> Result<Vec<Packed>> {
     let mut small: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-    file.rewind().map_err(wrong)?;
     let mut archive = tar::Archive::new(file);
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
@@ -83,9 +81,8 @@ pub(crate) fn spare(images: &[Packed], known: &[Vec<String>]) -> BTreeSet<String
 }
 
 /// Copies an archive without the spare files. Gives how many bytes were written.
-pub(crate) fn copy(file: &mut File, spare: &BTreeSet<String>, writer: impl Write) -> Result<u64> {
+pub(crate) fn copy(file: impl Read, spare: &BTreeSet<String>, writer: impl Write) -> Result<u64> {
     let io = |e: std::io::Error| Error::new(ErrorKind::Io, format!("the image cannot be sent: {e}"));
-    file.rewind().map_err(io)?;
     let mut count = Counted { writer: std::io::BufWriter::with_capacity(256 << 10, writer), bytes: 0 };
     let mut out = tar::Builder::new(&mut count);
     let mut archive = tar::Archive::new(file);

@@ -86,7 +86,15 @@ impl Record {
         let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
         let managers = managers.unwrap_or(if count >= 3 { 3 } else { 1 }).clamp(1, count.max(1));
         let machines = specs.iter().map(|s| s.name.clone()).collect();
-        Self { version: 1, name: name.to_owned(), machines, managers, owns_machines: true, ready: false, created: crate::timestamp::Timestamp::now().to_string() }
+        Self {
+            version: 1,
+            name: name.to_owned(),
+            machines,
+            managers,
+            owns_machines: true,
+            ready: false,
+            created: crate::timestamp::Timestamp::now().to_string(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     call::{Call, Context, NoOptions, options},
-    engine::Engine,
+    engine::{Engine, WaitUntil},
     error::{Error, ErrorKind, Result},
     plan::Plan,
     surface::{Handle, handle},
@@ -71,6 +71,9 @@ options! {
         pub no_start: bool,
         /// Waits until all services run, and are healthy where they have a health check.
         pub wait: bool,
+        /// Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+        /// no time of its own may take as long as `timeout` says.
+        pub wait_until: BTreeMap<String, WaitUntil>,
         /// How long waits for other services and for health may take; default 5 min.
         pub timeout: Option<Seconds>,
         /// How long containers that are replaced may take to stop; default: their own.
@@ -137,6 +140,7 @@ impl App {
     pub(crate) async fn reconciled(&self, o: &UpOptions) -> Result<Reconciled> {
         let model = self.model()?;
         selected(model, &o.services)?;
+        selected(model, &o.wait_until.keys().cloned().collect::<Vec<_>>())?;
         reconcile(model, &self.observe().await?, &wish(o))
     }
 
@@ -213,10 +217,26 @@ impl App {
                 Err(e) => return Err(e.with("project", &*self.name)),
             }
         }
-        if o.wait && !o.no_start {
-            super::wait::all(self, &o).await?;
+        if !o.no_start {
+            if o.wait {
+                super::wait::all(self, &o).await?;
+            }
+            super::wait::ready(self, &o).await?;
         }
         Ok(report)
+    }
+
+    /// Waits until a service can be used: every container of it meets the conditions, as with
+    /// [`wait_until`](crate::engine::Container::wait_until) of a container.
+    ///
+    /// # Errors
+    /// `not_found` when the service has no container, and those of a container's `wait_until`.
+    ///
+    /// # Cancel safety
+    /// The containers are left as they are.
+    pub fn wait_until(&self, service: impl Into<String>) -> Call<WaitUntil, ()> {
+        let (me, service) = (self.clone(), service.into());
+        Call::new("app.wait_until", move |o: WaitUntil, _| async move { super::wait::usable(&me, &service, o).await })
     }
 }
 

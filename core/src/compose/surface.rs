@@ -23,6 +23,7 @@ pub(crate) fn classes() -> Vec<Box<dyn ErasedClass>> {
             .m1("apply", ["plan"], |a: &App, plan: Plan| a.apply(plan))
             .m0("up", [], App::up)
             .m0("down", [], App::down)
+            .m1("wait_until", ["service"], |a: &App, service: String| a.wait_until(service))
             .m0("ps", [], App::ps)
             .m0("logs", [], App::logs)
             .m0("start", [], App::start)

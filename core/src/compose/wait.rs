@@ -7,9 +7,12 @@ use super::{
     observe::{self, Found},
 };
 use crate::{
-    engine::Container,
+    engine::{Container, WaitUntil},
     error::{Error, ErrorKind, Result},
 };
+
+/// How long waits may take where nothing else is said.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What the wait for one container came to.
 enum State {
@@ -19,7 +22,7 @@ enum State {
 }
 
 async fn poll(app: &App, service: &str, o: &UpOptions, what: &str, look: impl Fn(&Found) -> State) -> Result<()> {
-    let limit = o.timeout.map_or(Duration::from_secs(300), |t| t.0);
+    let limit = o.timeout.map_or(LIMIT, |t| t.0);
     let until = tokio::time::Instant::now() + limit;
     let mut pause = Duration::from_millis(50);
     loop {
@@ -94,6 +97,32 @@ async fn healthy(app: &App, service: &str, o: &UpOptions, must_have_check: bool)
         _ => State::NotYet,
     })
     .await
+}
+
+/// Waits until each container of `service` meets the conditions.
+pub(crate) async fn usable(app: &App, service: &str, o: WaitUntil) -> Result<()> {
+    let all = observe::containers(&app.engine, &app.name).await?;
+    let own: Vec<&Found> = all.iter().filter(|f| f.service == service && !f.one_off).collect();
+    if own.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, format!("the service {} has no container", crate::error::escape(service)))
+            .hint("bring the app up first")
+            .with("service", service));
+    }
+    let waits = own.iter().map(|f| {
+        let wait = Container::from_row(&app.engine, &f.row).wait_until().with_options(o.clone());
+        async move { wait.await.map_err(|e| e.with("service", service)) }
+    });
+    futures_util::future::try_join_all(waits).await.map(drop)
+}
+
+/// Waits for what the options name of each service.
+pub(crate) async fn ready(app: &App, o: &UpOptions) -> Result<()> {
+    let waits = o.wait_until.iter().map(|(service, conditions)| {
+        let mut conditions = conditions.clone();
+        conditions.timeout = conditions.timeout.or(o.timeout).or(Some(LIMIT.into()));
+        usable(app, service, conditions)
+    });
+    futures_util::future::try_join_all(waits).await.map(drop)
 }
 
 /// Waits until every service runs, and is healthy where it has a check; one that another waits to complete may have ended.

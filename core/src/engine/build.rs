@@ -23,7 +23,7 @@ use super::{
 use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
-    host::variable,
+    host::{agent, is_agent},
     progress::Resource,
     secret::Secret,
     units::{Data, Size},
@@ -101,13 +101,12 @@ impl BuildOptions {
         for (id, socket) in &self.ssh {
             let socket = match socket.as_os_str().is_empty() {
                 false => socket.clone(),
-                true => variable("SSH_AUTH_SOCK").map(PathBuf::from).ok_or_else(|| {
+                true => agent().ok_or_else(|| {
                     Error::invalid("there is no SSH agent: SSH_AUTH_SOCK is not set").hint("start one, or give its socket").with("ssh", &**id)
                 })?,
             };
-            use std::os::unix::fs::FileTypeExt;
-            let found = std::fs::metadata(&socket).map_err(|e| Error::file(&socket, e).hint("give the socket of an SSH agent that runs").with("ssh", &**id))?;
-            if !found.file_type().is_socket() {
+            let found = is_agent(&socket).map_err(|e| Error::file(&socket, e).hint("give the socket of an SSH agent that runs").with("ssh", &**id))?;
+            if !found {
                 return Err(Error::new(ErrorKind::Unsupported, format!("{} is no socket of an SSH agent", socket.display()))
                     .hint("add the key to an agent with ssh-add, and give the agent's socket")
                     .with("ssh", &**id));

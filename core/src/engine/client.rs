@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use super::http::{AnswerBody, Failure, Pool, collect, drain, gathered};
 pub(crate) use super::http::{Body, Req, escape_segment, reader_stream};
 use crate::{
-    call::PerProcess,
+    call::{BoxFuture, PerProcess},
     error::{Error, ErrorKind, Result},
     transport::{Connector, Io},
 };
@@ -58,12 +58,21 @@ pub(crate) type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Inner>);
 
+/// How long a call may wait, for each thing that it waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Making a connection.
+    pub(crate) connect: Duration,
+    /// The beginning of an answer, and silence in one that is read whole.
+    pub(crate) answer: Duration,
+}
+
 struct Inner {
     pool: PerProcess<Pool>,
     connector: Arc<dyn Connector>,
     endpoint: String,
     version: OnceLock<ApiVersion>,
-    timeout: Duration,
+    limits: Limits,
     /// What the user's configuration adds to every request.
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -78,7 +87,7 @@ impl Client {
     pub(crate) fn new(
         connector: Arc<dyn Connector>,
         endpoint: String,
-        timeout: Option<Duration>,
+        limits: Limits,
         version: Option<ApiVersion>,
         headers: &std::collections::BTreeMap<String, String>,
     ) -> Self {
@@ -87,14 +96,7 @@ impl Client {
             cell.set(version).ok();
         }
         let headers = headers.iter().filter_map(|(k, v)| Some((k.parse().ok()?, v.parse().ok()?))).collect();
-        Self(Arc::new(Inner {
-            pool: PerProcess::new(Pool::default),
-            endpoint,
-            version: cell,
-            timeout: timeout.unwrap_or(Duration::from_secs(60)),
-            headers,
-            connector,
-        }))
+        Self(Arc::new(Inner { pool: PerProcess::new(Pool::default), endpoint, version: cell, limits, headers, connector }))
     }
 
     /// A connection to a port of another host, as the engine's host sees it where that is reached through SSH.
@@ -173,7 +175,7 @@ impl Client {
         request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
         request.headers_mut().extend(self.0.headers.iter().cloned());
         *request.uri_mut() = path.parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
-        let answer = self.within(Some(self.0.timeout), self.ask(request)).await.map_err(io)?;
+        let answer = self.within(Some(self.0.limits.answer), self.ask(request)).await.map_err(io)?;
         let (head, body) = answer.into_parts();
         let body = body.detach().ok_or_else(|| io(Error::internal("an answer without a body")))?;
         Ok(Response::from_parts(head, body))
@@ -181,7 +183,7 @@ impl Client {
 
     /// How long the engine may be silent in answering a request.
     fn limit(&self, req: &Req) -> Option<Duration> {
-        req.timeout.unwrap_or(Some(self.0.timeout))
+        req.timeout.unwrap_or(Some(self.0.limits.answer))
     }
 
     /// Sends a request as it is and gives the answer whatever its status.
@@ -212,8 +214,16 @@ impl Client {
     }
 
     async fn ask(&self, request: Request<Body>) -> Result<Response<AnswerBody>> {
-        let connector = &self.0.connector;
-        self.0.pool.get().request(|| connector.connect(), request).await.map_err(|e| self.transport_error(e))
+        let dial = || {
+            let (connect, limit) = (self.0.connector.connect(), self.0.limits.connect);
+            Box::pin(async move {
+                tokio::time::timeout(limit, connect).await.unwrap_or_else(|_| {
+                    Err(Error::new(ErrorKind::Timeout, format!("no connection within {}", crate::units::go_duration(limit)))
+                        .hint("check the address and what lies between, or give connect_timeout more time"))
+                })
+            }) as BoxFuture<_>
+        };
+        self.0.pool.get().request(dial, request).await.map_err(|e| self.transport_error(e))
     }
 
     /// Sends a request and gives the answer when its status says that it went well.
@@ -226,7 +236,7 @@ impl Client {
         }
         let status = response.status();
         let content = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let body = collect(response, 64 << 10, Some(self.0.timeout)).await.unwrap_or_default();
+        let body = collect(response, 64 << 10, Some(self.0.limits.answer)).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let message = match serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|v| v.get("message").and_then(|m| m.as_str().map(str::to_owned))) {
             Some(message) => message,

@@ -1,10 +1,10 @@
 //! Finding the engine: an argument, the environment, a docker context, or the default socket, as docker itself does.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    client::{ApiVersion, Client, MIN_API},
+    client::{ApiVersion, Client, Limits, MIN_API},
     config::{self, Config},
     contexts::{self, Found},
 };
@@ -25,6 +25,8 @@ options! {
         pub tls: Option<TlsOptions>,
         /// Login for an `ssh://` endpoint.
         pub ssh: Option<SshOptions>,
+        /// How long making a connection may take, login and TLS and all; default 30 s.
+        pub connect_timeout: Option<Seconds>,
         /// How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
         /// streams, are not bound by it.
         pub timeout: Option<Seconds>,
@@ -34,16 +36,18 @@ options! {
 }
 
 impl Engine {
-    /// Connects to an engine: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/socket]`.
+    /// Connects to an engine: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`, or on Windows
+    /// `npipe:////./pipe/name`.
     ///
     /// With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket.
+    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
     /// The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
     /// options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
     ///
     /// # Errors
     /// `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-    /// `unauthorized`, `unsupported` when the engine is too old, or older than the version that is asked for.
+    /// `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
+    /// anywhere but on Windows, and for a Unix socket there.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
@@ -62,7 +66,9 @@ impl Engine {
         let tls = o.tls.or(found.tls);
         let version = o.api_version.or_else(|| variable("DOCKER_API_VERSION")).map(|text| wanted(&text)).transpose()?;
         let connector = transport::connector(&found.endpoint, tls.as_ref(), o.ssh.as_ref())?;
-        let client = Client::new(connector, found.endpoint.to_string(), o.timeout.map(Into::into), version, &Config::read()?.headers());
+        let limits =
+            Limits { connect: o.connect_timeout.map_or(Duration::from_secs(30), Into::into), answer: o.timeout.map_or(Duration::from_secs(60), Into::into) };
+        let client = Client::new(connector, found.endpoint.to_string(), limits, version, &Config::read()?.headers());
         Ok(Engine { client, endpoint: Arc::new(found.endpoint), source: found.source.into() })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     exec::{ExecOptions, ExecState, Session},
     logs::{CommandOutput, LogChunk, LogOptions, demultiplex, join, plain},
     spec::Command,
+    status::{ChangeKind, ContainerStatus, Health},
     system::text,
 };
 use crate::{
@@ -40,10 +41,10 @@ pub struct ContainerProperties {
     pub image: String,
     /// The ID of that image.
     pub image_id: String,
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
-    pub status: String,
-    /// `starting`, `healthy`, `unhealthy`, or absent where it has no health check.
-    pub health: Option<String>,
+    /// What it does.
+    pub status: ContainerStatus,
+    /// Its health; absent where it has no health check.
+    pub health: Option<Health>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Ports that are open to the host.
@@ -76,8 +77,8 @@ pub struct ContainerDetails {
     pub id: String,
     /// Its name, without a slash.
     pub name: String,
-    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
-    pub status: String,
+    /// What it does.
+    pub status: ContainerStatus,
     /// Exit code of the last run.
     pub exit_code: i64,
     /// Why it did not start, if it did not.
@@ -86,8 +87,8 @@ pub struct ContainerDetails {
     pub oom_killed: bool,
     /// Process ID on the host, 0 when it does not run.
     pub pid: u64,
-    /// Health, where it has a health check.
-    pub health: Option<String>,
+    /// Its health, where it has a health check.
+    pub health: Option<Health>,
     /// How often it was restarted.
     pub restart_count: u64,
     /// When it was made.
@@ -127,8 +128,8 @@ pub struct Processes {
 pub struct FileChange {
     /// Its path.
     pub path: String,
-    /// `modified`, `added` or `deleted`.
-    pub kind: String,
+    /// How it differs.
+    pub kind: ChangeKind,
 }
 
 options! {
@@ -269,7 +270,7 @@ impl Container {
         let health = ["healthy", "unhealthy", "health: starting"]
             .into_iter()
             .find(|h| status.contains(&format!("({h})")))
-            .map(|h| h.trim_start_matches("health: ").to_owned());
+            .map(|h| Health::from(h.trim_start_matches("health: ")));
         let seen = ContainerProperties {
             id: text(row, "Id"),
             name: list(row.get("Names"))
@@ -281,7 +282,7 @@ impl Container {
                 .to_owned(),
             image: text(row, "Image"),
             image_id: text(row, "ImageID"),
-            status: text(row, "State"),
+            status: text(row, "State").into(),
             health,
             labels: string_map(row.get("Labels")),
             ports,
@@ -532,7 +533,7 @@ impl Container {
                 Some(2) => "deleted",
                 _ => "modified",
             };
-            Ok(raw.unwrap_or_default().iter().map(|v| FileChange { path: text(v, "Path"), kind: kind(v).to_owned() }).collect())
+            Ok(raw.unwrap_or_default().iter().map(|v| FileChange { path: text(v, "Path"), kind: kind(v).into() }).collect())
         })
     }
 
@@ -729,8 +730,8 @@ fn properties(raw: &Value) -> ContainerProperties {
         name: text(raw, "Name").trim_start_matches('/').to_owned(),
         image: text(&config, "Image"),
         image_id: text(raw, "Image"),
-        status: raw.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        health: raw.pointer("/State/Health/Status").and_then(Value::as_str).filter(|h| !h.is_empty() && *h != "none").map(str::to_owned),
+        status: raw.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default().into(),
+        health: raw.pointer("/State/Health/Status").and_then(Value::as_str).filter(|h| !h.is_empty() && *h != "none").map(Into::into),
         labels: string_map(config.get("Labels")),
         ports,
         addresses: addresses(raw.pointer("/NetworkSettings/Networks")),

@@ -14,7 +14,7 @@ use crate::{
     call::{Call, NoOptions, options},
     error::{Error, ErrorKind, Result},
     host::{variable, write_private},
-    transport::{DEFAULT_SOCKET, Endpoint, TlsOptions},
+    transport::{Endpoint, TlsOptions},
 };
 
 /// A docker context.
@@ -49,7 +49,7 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn default_engine() -> Self {
-        Self { endpoint: Endpoint::Unix { path: DEFAULT_SOCKET.into() }, tls: None, source: "default".into() }
+        Self { endpoint: Endpoint::usual(), tls: None, source: "default".into() }
     }
 }
 
@@ -101,7 +101,7 @@ fn all() -> Vec<EngineContext> {
     let default = EngineContext {
         name: "default".to_owned(),
         description: "the engine of this host".to_owned(),
-        endpoint: format!("unix://{DEFAULT_SOCKET}"),
+        endpoint: Endpoint::usual().to_string(),
         current: current == "default",
     };
     std::iter::once(default).chain(found).collect()

@@ -23,6 +23,7 @@ mod progress;
 mod ready;
 mod spec;
 pub(crate) mod stats;
+mod status;
 pub(crate) mod surface;
 mod system;
 mod volumes;
@@ -52,8 +53,10 @@ pub use manifests::ImageManifest;
 pub use networks::{ConnectContainer, CreateNetwork, DisconnectContainer, InspectNetwork, ListNetworks, Network, Networks, Subnet};
 pub use plugins::{EnablePlugin, InstallPlugin, ListPlugins, Plugin, PluginPrivilege, Plugins, RemovePlugin};
 pub use ready::WaitUntil;
+pub(crate) use ready::{Question, Search};
 pub use spec::{Command, ContainerSpec, HealthCheck, Mount, Ulimit};
 pub use stats::{ContainerStats, StatsOptions};
+pub use status::{ChangeKind, ContainerStatus, Health};
 pub use system::{DiskUsage, DiskUsageOptions, Info, Ping, RawAnswer, RequestOptions, Version};
 pub use volumes::{CreateVolume, ListVolumes, RemoveVolume, Volume, Volumes};
 

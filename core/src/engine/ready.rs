@@ -6,7 +6,7 @@ use futures_util::{StreamExt, future::BoxFuture};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 
-use super::Container;
+use super::{Container, Engine, Health};
 use crate::{
     call::{Call, options},
     error::{Error, ErrorKind, Result},
@@ -88,8 +88,7 @@ impl Container {
 
     async fn ready(&self, o: &WaitUntil) -> Result<()> {
         let mut all: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
-        let nothing = o.port.is_none() && o.http.is_none() && o.log.is_none();
-        if o.healthy || nothing {
+        if o.healthy || o.is_empty() {
             all.push(Box::pin(self.until_healthy(o.healthy)));
         }
         if let Some(text) = &o.log {
@@ -107,7 +106,7 @@ impl Container {
     async fn until_healthy(&self, must_have: bool) -> Result<()> {
         loop {
             let now = self.details().await?;
-            match now.health.as_deref() {
+            match now.health.as_ref().map(Health::as_str) {
                 Some("healthy") => return Ok(()),
                 Some("unhealthy") => return Err(Error::new(ErrorKind::Unhealthy, format!("{} is unhealthy", self.name()))),
                 None | Some("none") if must_have => {
@@ -121,23 +120,11 @@ impl Container {
 
     async fn until_log(&self, text: &str, times: u32) -> Result<()> {
         let mut logs = self.logs().follow(true).await?;
-        let mut seen = String::new();
-        let mut found = 0;
+        let mut search = Search::new(text, times);
         while let Some(chunk) = StreamExt::next(&mut logs).await {
-            seen.push_str(&chunk?.data.text());
-            while let Some(at) = seen.find(text) {
-                found += 1;
-                if found >= times {
-                    return Ok(());
-                }
-                seen.drain(..at + text.len().max(1));
+            if search.found(&chunk?.data) {
+                return Ok(());
             }
-            // The text may be in two chunks: what can be its beginning stays.
-            let mut keep = seen.len().saturating_sub(text.len());
-            while !seen.is_char_boundary(keep) {
-                keep -= 1;
-            }
-            seen.drain(..keep);
         }
         // The output ends with the container; whoever waits for that tells.
         std::future::pending().await
@@ -145,7 +132,8 @@ impl Container {
 
     async fn until_port(&self, port: u16) -> Result<()> {
         loop {
-            if self.reach(port).await?.is_some() {
+            let (host, port) = self.place_of(port).await?;
+            if self.engine.port_answers(&host, port, None).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -153,30 +141,25 @@ impl Container {
     }
 
     async fn until_http(&self, port: u16, path: &str, wanted: Option<u16>) -> Result<()> {
-        let uri: hyper::Uri = path
-            .parse()
-            .ok()
-            .filter(|_| path.starts_with('/'))
-            .ok_or_else(|| Error::invalid(format!("`{}` is not a path", crate::error::escape(path))).hint("write it as /health"))?;
+        let question = Question::new(path, wanted)?;
         loop {
-            if let Some(io) = self.reach(port).await?
-                && let Some(status) = get(io, &uri).await
-                && wanted.map_or((200..400).contains(&status), |w| w == status)
-            {
+            let (host, port) = self.place_of(port).await?;
+            if self.engine.port_answers(&host, port, Some(&question)).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// A connection to a port of the container, if it takes one now.
-    async fn reach(&self, port: u16) -> Result<Option<Box<dyn Io>>> {
+    /// Where a port of the container is reached.
+    async fn place_of(&self, port: u16) -> Result<(String, u16)> {
         let now = Self::load(&self.engine, self.id()).await?;
         let seen = now.seen();
         let published = seen.ports.iter().find(|p| p.target == port && p.protocol == "tcp").map(|p| p.published);
-        let (host, port) = match self.engine.endpoint() {
-            Endpoint::Tcp { host, .. } => match published {
-                Some(published) => (host.clone(), published),
+        Ok(match self.engine.endpoint() {
+            // Containers behind a pipe are in a virtual machine, which publishes at this host.
+            endpoint @ (Endpoint::Tcp { .. } | Endpoint::Npipe { .. }) => match published {
+                Some(published) => (if let Endpoint::Tcp { host, .. } = endpoint { host.clone() } else { "127.0.0.1".to_owned() }, published),
                 None => {
                     return Err(Error::invalid(format!("the port {port} of {} is not published, and its engine is elsewhere", self.name()))
                         .hint("publish it, or wait for its output instead"));
@@ -184,11 +167,7 @@ impl Container {
             },
             // A container without an address of its own shares the host's.
             _ => (seen.addresses.values().find(|a| !a.is_empty()).cloned().unwrap_or_else(|| "127.0.0.1".to_owned()), port),
-        };
-        match tokio::time::timeout(Duration::from_secs(2), self.engine.client.reach(&host, port)).await {
-            Ok(Ok(io)) => Ok(Some(io)),
-            _ => Ok(None),
-        }
+        })
     }
 
     /// The end of the output belongs to the reason.
@@ -203,9 +182,25 @@ impl Container {
     }
 }
 
+impl Engine {
+    /// Whether a port takes a connection now, by the way that leads to the engine's host, and answers as it is wanted to.
+    pub(crate) async fn port_answers(&self, host: &str, port: u16, question: Option<&Question>) -> bool {
+        match (tokio::time::timeout(Duration::from_secs(2), self.client.reach(host, port)).await, question) {
+            (Ok(Ok(io)), Some(question)) => question.is_answered(io).await,
+            (Ok(Ok(_)), None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl WaitUntil {
+    /// Whether it names no condition.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.port.is_none() && self.http.is_none() && self.log.is_none() && !self.healthy
+    }
+
     /// The conditions as words.
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut words = Vec::new();
         words.extend(self.port.map(|p| format!("port {p}")));
         words.extend(self.http.as_ref().map(|p| format!("an answer to GET {p}")));
@@ -217,17 +212,81 @@ impl WaitUntil {
     }
 }
 
-/// The status of the answer to a GET, if one comes.
-async fn get(io: Box<dyn Io>, uri: &hyper::Uri) -> Option<u16> {
-    let work = async {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.ok()?;
-        let request = hyper::Request::get(uri).header(hyper::header::HOST, "localhost").body(Empty::<bytes::Bytes>::new()).ok()?;
-        let answer = sender.send_request(request);
-        tokio::pin!(connection);
-        tokio::select! {
-            answer = answer => Some(answer.ok()?.status().as_u16()),
-            _ = &mut connection => None,
+/// Looks for a text in output that comes in parts.
+pub(crate) struct Search {
+    text: String,
+    missing: u32,
+    seen: String,
+}
+
+impl Search {
+    pub(crate) fn new(text: &str, times: u32) -> Self {
+        Self { text: text.to_owned(), missing: times.max(1), seen: String::new() }
+    }
+
+    /// Takes the next part in; says whether the text has now come so often.
+    pub(crate) fn found(&mut self, part: &[u8]) -> bool {
+        self.seen.push_str(&String::from_utf8_lossy(part));
+        while self.missing > 0
+            && let Some(at) = self.seen.find(&self.text)
+        {
+            self.missing -= 1;
+            self.seen.drain(..(at + self.text.len()).max(1).min(self.seen.len()));
         }
-    };
-    tokio::time::timeout(Duration::from_secs(5), work).await.ok().flatten()
+        // The text may be in two parts: what can be its beginning stays.
+        let mut keep = self.seen.len().saturating_sub(self.text.len());
+        while !self.seen.is_char_boundary(keep) {
+            keep -= 1;
+        }
+        self.seen.drain(..keep);
+        self.missing == 0
+    }
+}
+
+/// A GET whose answer is waited for.
+pub(crate) struct Question {
+    uri: hyper::Uri,
+    wanted: Option<u16>,
+}
+
+impl Question {
+    pub(crate) fn new(path: &str, wanted: Option<u16>) -> Result<Self> {
+        let uri = path.parse().ok().filter(|_| path.starts_with('/'));
+        let uri = uri.ok_or_else(|| Error::invalid(format!("`{}` is not a path", crate::error::escape(path))).hint("write it as /health"))?;
+        Ok(Self { uri, wanted })
+    }
+
+    /// Whether the answer that comes now is the one that is waited for.
+    async fn is_answered(&self, io: Box<dyn Io>) -> bool {
+        let work = async {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.ok()?;
+            let request = hyper::Request::get(&self.uri).header(hyper::header::HOST, "localhost").body(Empty::<bytes::Bytes>::new()).ok()?;
+            let answer = sender.send_request(request);
+            tokio::pin!(connection);
+            tokio::select! {
+                answer = answer => Some(answer.ok()?.status().as_u16()),
+                _ = &mut connection => None,
+            }
+        };
+        let status = tokio::time::timeout(Duration::from_secs(5), work).await.ok().flatten();
+        status.is_some_and(|status| self.wanted.map_or((200..400).contains(&status), |wanted| wanted == status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_however_it_is_cut() {
+        let output = "läuft: bereit\nbereit\n".as_bytes();
+        for cut in 0..output.len() {
+            let (a, b) = output.split_at(cut);
+            let mut search = Search::new("bereit", 2);
+            assert!(!search.found(a) || cut >= output.len() - 1, "{cut}");
+            assert!(search.found(b), "{cut}");
+            let mut search = Search::new("bereit", 3);
+            assert!(!search.found(a) && !search.found(b), "{cut}");
+        }
+    }
 }

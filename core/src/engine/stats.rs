@@ -74,8 +74,7 @@ impl ContainerStats {
         let elapsed = time("preread").zip(time("read")).map(|(before, now)| (now.unix_nanos() - before.unix_nanos()).max(0));
         Self {
             time: time("read").unwrap_or_default(),
-            cpu_percent: elapsed
-                .map_or(0.0, |e| used.saturating_sub(number(&raw, "/precpu_stats/cpu_usage/total_usage")) as f64 / (e.max(1) as f64) * 100.0),
+            cpu_percent: elapsed.map_or(0.0, |e| used.saturating_sub(number(&raw, "/precpu_stats/cpu_usage/total_usage")) as f64 / (e.max(1) as f64) * 100.0),
             cpu_seconds: used as f64 / 1e9,
             memory: number(&raw, "/memory_stats/usage").saturating_sub(cache),
             memory_limit: number(&raw, "/memory_stats/limit"),

@@ -3,19 +3,14 @@
 //! A record is written beside the old one and put in its place by a rename, after its bytes and then its folder are on
 //! disk. A machine's folder is locked by the kernel while a call works on it: the lock ends with its process.
 
-use std::{
-    fs::File,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, path::PathBuf, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    host::{make_private, write_private},
+    host::{home, make_private, try_lock, write_private},
 };
 
 /// A folder of machines.
@@ -35,8 +30,7 @@ fn usual() -> PathBuf {
     if let Some(path) = std::env::var_os("MACHINE_STORAGE_PATH").filter(|p| !p.is_empty()) {
         return path.into();
     }
-    let home = std::env::var_os("HOME").filter(|p| !p.is_empty()).unwrap_or_else(|| "/root".into());
-    Path::new(&home).join(".docker/machine")
+    home().join(".docker").join("machine")
 }
 
 impl Store {
@@ -101,17 +95,12 @@ impl Store {
         let folder = self.folder(kind, name);
         loop {
             make_private(&folder)?;
-            let file = match File::open(&folder) {
-                Ok(file) => file,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            match try_lock(&folder) {
+                Ok(Some(file)) => return Ok(Lock { _file: file }),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(50)).await,
+                // It was removed meanwhile.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::file(&folder, e)),
-            };
-            match file.try_lock() {
-                // While we waited, the folder may have been removed and made anew: the lock must be on the one that is there.
-                Ok(()) if same(&file, &folder) => return Ok(Lock { _file: file }),
-                Ok(()) => {}
-                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(std::fs::TryLockError::Error(e)) => return Err(Error::file(&folder, e)),
             }
         }
     }
@@ -137,17 +126,8 @@ impl Store {
     }
 }
 
-fn same(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -161,7 +141,7 @@ mod tests {
         let (_folder, store) = store();
         store.write("machines", "a", &serde_json::json!({"x": 1})).unwrap();
         let file = store.folder("machines", "a").join("config.json");
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!crate::host::may_be_read_by_others(&file.metadata().unwrap()));
         assert_eq!(store.names("machines").unwrap(), ["a"]);
         assert_eq!(store.read::<serde_json::Value>("machines", "a").unwrap().unwrap()["x"], 1);
         store.remove("machines", "a").unwrap();

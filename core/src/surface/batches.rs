@@ -1,10 +1,16 @@
 //! Streams on their way into another language: items cross in batches, and the next batch is made while one is used.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{Reply, attach::encode};
 use crate::{
@@ -22,8 +28,7 @@ const PARTS: usize = 32;
 
 /// A stream whose items come in batches: what comes in a burst crosses together.
 pub struct BatchStream {
-    /// What makes the batches, until somebody asks for the first.
-    pump: Option<BoxFuture<()>>,
+    closer: StreamCloser,
     batches: mpsc::Receiver<Result<Reply>>,
 }
 
@@ -33,19 +38,64 @@ impl fmt::Debug for BatchStream {
     }
 }
 
+/// Ends a [`BatchStream`] from another thread, also while its next batch is waited for.
+#[derive(Clone)]
+pub struct StreamCloser(Arc<Shared>);
+
+struct Shared {
+    /// What makes the batches, until somebody asks for the first.
+    pump: Mutex<Option<BoxFuture<()>>>,
+    closed: CancellationToken,
+}
+
+impl fmt::Debug for StreamCloser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamCloser")
+    }
+}
+
+impl StreamCloser {
+    fn take(&self) -> Option<BoxFuture<()>> {
+        self.0.pump.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends the stream and the work behind it; a batch that is waited for is the end.
+    pub fn close(&self) {
+        self.0.closed.cancel();
+        drop(self.take());
+    }
+}
+
 impl BatchStream {
     pub(super) fn new<T: Serialize + Send + 'static>(stream: Items<T>, merge: Option<Merge<T>>) -> Self {
         // One batch waits while another is made: a reader that stops holds no more than these.
         let (sender, batches) = mpsc::channel(1);
-        Self { pump: Some(Box::pin(pump(stream, merge, sender))), batches }
+        let closed = CancellationToken::new();
+        let told = sender.clone();
+        let work = async move {
+            // A stream that panics must not look like one that has ended.
+            if AssertUnwindSafe(pump(stream, merge, sender)).catch_unwind().await.is_err() {
+                told.send(Err(Error::internal("a stream panicked"))).await.unwrap_or_default();
+            }
+        };
+        let work = closed.clone().run_until_cancelled_owned(work);
+        let pump: BoxFuture<()> = Box::pin(async move { work.await.unwrap_or_default() });
+        Self { closer: StreamCloser(Arc::new(Shared { pump: Mutex::new(Some(pump)), closed })), batches }
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn closer(&self) -> StreamCloser {
+        self.closer.clone()
     }
 
     /// The next batch, a JSON list with attachments; none at the end. A batch is not lost when the wait for it is dropped.
     pub async fn next(&mut self) -> Option<Result<Reply>> {
-        if let Some(pump) = self.pump.take() {
+        if let Some(pump) = self.closer.take() {
             tokio::spawn(pump);
         }
-        self.batches.recv().await
+        let closed = self.closer.0.closed.clone();
+        closed.run_until_cancelled(self.batches.recv()).await.flatten()
     }
 }
 
@@ -132,5 +182,27 @@ mod tests {
         to.send(7).unwrap();
         assert!(futures_util::FutureExt::now_or_never(batches.next()).is_none());
         assert_eq!(batches.next().await.unwrap().unwrap().json, "[7]");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_closed_ends_whoever_holds_it() {
+        // What the stream holds is let go of before the first batch, and while one is waited for.
+        for begun in [false, true] {
+            let (held, gone) = tokio::sync::oneshot::channel::<()>();
+            let endless = futures_util::stream::unfold(gone, |gone| async move {
+                gone.await.ok();
+                None::<(Result<u32>, _)>
+            });
+            let mut batches = batches(endless);
+            let closer = batches.closer();
+            let waiting = begun.then(|| tokio::spawn(async move { batches.next().await.is_none() }));
+            tokio::task::yield_now().await;
+            closer.close();
+            let mut held = held;
+            tokio::time::timeout(Duration::from_secs(5), held.closed()).await.unwrap();
+            if let Some(waiting) = waiting {
+                assert!(waiting.await.unwrap());
+            }
+        }
     }
 }

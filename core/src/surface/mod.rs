@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 pub use attach::AnyHandle;
-pub use batches::BatchStream;
+pub use batches::{BatchStream, StreamCloser};
 pub(crate) use class::ErasedClass;
 pub(crate) use class::handle;
 pub use class::{Class, Handle};

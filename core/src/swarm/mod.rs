@@ -8,6 +8,7 @@ mod nodes;
 mod normal;
 mod objects;
 mod observe;
+mod ready;
 mod services;
 mod spread;
 mod stack;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     call::{Call, Context, NoOptions, options},
     compose::Project,
-    engine::{Filters, Req, text},
+    engine::{Filters, Req, WaitUntil, text},
     error::{Error, ErrorKind, Result},
     plan::{Plan, execute},
     progress::{EventSink, Resource},
@@ -69,6 +69,9 @@ options! {
         pub prune: bool,
         /// Waits until all services run, and have run for as long as their update's monitor says (default 5 s).
         pub wait: bool,
+        /// Waits, after all else, until each of these services can be used, such as `{"web": {"port": 80}}`. A wait that names
+        /// no time of its own may take as long as `timeout` says.
+        pub wait_until: BTreeMap<String, WaitUntil>,
         /// How long waits may take; default 5 min.
         pub timeout: Option<Seconds>,
         /// Puts services that were updated back when the call fails.
@@ -230,6 +233,9 @@ impl Stack {
                 });
                 result = self.settle(&o, &names, &services, &changed.collect(), cx, &mut report).await;
             }
+            if result.is_ok() {
+                result = self.usable(&o).await;
+            }
             match &result {
                 // Another writer was faster with the same name: look again and go on from there.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => tokio::time::sleep(Duration::from_millis(100 * (attempt + 1))).await,
@@ -295,6 +301,15 @@ impl Stack {
         Ok(())
     }
 
+    async fn usable(&self, o: &StackUp) -> Result<()> {
+        let waits = o.wait_until.iter().map(|(service, conditions)| {
+            let mut conditions = conditions.clone();
+            conditions.timeout = conditions.timeout.or(o.timeout).or(Some(Duration::from_secs(300).into()));
+            super::ready::usable(&self.swarm, &self.name, service, conditions)
+        });
+        futures_util::future::try_join_all(waits).await.map(drop)
+    }
+
     /// Waits until what a service depends on is as the file asks.
     async fn dependencies(&self, wanted: &Wanted, services: &[Wanted], o: &StackUp) -> Result<()> {
         let quiet = EventSink::default();
@@ -312,6 +327,20 @@ impl Stack {
             })
         });
         futures_util::future::try_join_all(waits).await.map(drop)
+    }
+
+    /// Waits until a service can be used. Ports are reached where they are published: at the node of each task for those of
+    /// the host, at any node for those of the swarm. A text in the output must be in that of each task that runs.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such service, `timeout`, `unhealthy` when its tasks fail, `invalid_input` for a port that is
+    /// not published.
+    ///
+    /// # Cancel safety
+    /// The service is left as it is.
+    pub fn wait_until(&self, service: impl Into<String>) -> Call<WaitUntil, ()> {
+        let (me, service) = (self.clone(), service.into());
+        Call::new("stack.wait_until", move |o: WaitUntil, _| async move { super::ready::usable(&me.swarm, &me.name, &service, o).await })
     }
 
     /// Removes the stack's services, networks, secrets and configs, and returns when they and their containers are gone.

@@ -74,6 +74,7 @@ fn stack() -> Class<Stack> {
         .m1("apply", ["plan"], |s: &Stack, plan: Plan| s.apply(plan))
         .m0("up", [], Stack::up)
         .m0("down", [], Stack::down)
+        .m1("wait_until", ["service"], |s: &Stack, service: String| s.wait_until(service))
         .m0("ps", [], Stack::ps)
         .m0("services", [], Stack::services)
         .m0("logs", [], Stack::logs)

@@ -4,14 +4,18 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// The socket of an engine on Linux when nothing else is said.
 pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// The pipe of an engine on Windows when nothing else is said.
+const DEFAULT_PIPE: &str = "docker_engine";
 
 /// Where an engine is.
 ///
-/// The text forms are those of `DOCKER_HOST`: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`.
+/// The text forms are those of `DOCKER_HOST`: `unix:///path`, `tcp://host:port`, `ssh://[user@]host[:port][/socket]`,
+/// `npipe:////./pipe/name`. All of them are read on every system; pipes can be connected to on Windows only, Unix sockets of this host
+/// anywhere but there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -20,6 +24,11 @@ pub enum Endpoint {
     Unix {
         /// Its path.
         path: PathBuf,
+    },
+    /// A named pipe of this host, where it is Windows.
+    Npipe {
+        /// Its name after `\\.\pipe\`, with `/` between the parts of a longer one.
+        name: String,
     },
     /// A TCP port, with TLS when TLS options are given.
     Tcp {
@@ -42,14 +51,21 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Reads the text form.
+    /// Where the engine of this host is when nothing else is said: `unix:///var/run/docker.sock`, on Windows
+    /// `npipe:////./pipe/docker_engine`.
+    #[must_use]
+    pub fn usual() -> Self {
+        if cfg!(windows) { Self::Npipe { name: DEFAULT_PIPE.to_owned() } } else { Self::Unix { path: DEFAULT_SOCKET.into() } }
+    }
+
+    /// Reads the text form. A pipe may be written with backslashes too.
     ///
     /// # Errors
-    /// `invalid_input` when the text is no endpoint, `unsupported` for named pipes on this platform.
+    /// `invalid_input` when the text is no endpoint, or the pipe of another host.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| {
             Error::invalid(format!("`{}` is not an endpoint: {why}", crate::error::escape(text)))
-                .hint("write unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host")
+                .hint("write unix:///var/run/docker.sock, npipe:////./pipe/docker_engine, tcp://host:2376 or ssh://user@host")
         };
         let text = text.trim();
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
@@ -74,10 +90,25 @@ impl Endpoint {
                 let socket = if socket.len() > 1 { socket } else { DEFAULT_SOCKET };
                 Ok(Self::Ssh { user: user.map(str::to_owned), host, port, socket: socket.into() })
             }
-            "npipe" => Err(Error::new(ErrorKind::Unsupported, "named pipes exist on Windows only")),
+            "npipe" => pipe_name(rest).map(|name| Self::Npipe { name }).ok_or_else(|| wrong("a pipe of this host is npipe:////./pipe/ and its name")),
             _ => Err(wrong("the scheme is unknown")),
         }
     }
+}
+
+/// The name of a pipe of this host; other hosts' are not reached, since they would be shown the user's login. Parts that the
+/// system would take away must not be there: they lead to other devices.
+fn pipe_name(path: &str) -> Option<String> {
+    let path = path.replace('\\', "/");
+    let (start, name) = path.split_at_checked("//./pipe/".len())?;
+    let good = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+    (start.eq_ignore_ascii_case("//./pipe/") && name.len() <= 247 && name.split('/').all(good)).then(|| name.to_owned())
+}
+
+/// A pipe's name as the system wants it.
+#[cfg(windows)]
+pub(super) fn pipe_path(name: &str) -> String {
+    format!(r"\\.\pipe\{}", name.replace('/', r"\"))
 }
 
 /// Splits `host:port`, with brackets around IPv6 addresses.
@@ -101,6 +132,7 @@ impl fmt::Display for Endpoint {
         let bracket = |h: &str| if h.contains(':') { format!("[{h}]") } else { h.to_owned() };
         match self {
             Self::Unix { path } => write!(f, "unix://{}", path.display()),
+            Self::Npipe { name } => write!(f, "npipe:////./pipe/{name}"),
             Self::Tcp { host, port } => write!(f, "tcp://{}:{port}", bracket(host)),
             Self::Ssh { user, host, port, socket } => {
                 f.write_str("ssh://")?;
@@ -131,6 +163,7 @@ impl std::str::FromStr for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn texts_round_trip() {
@@ -138,6 +171,43 @@ mod tests {
             let parsed = Endpoint::parse(text).map(|e| e.to_string());
             assert_eq!(parsed.ok().as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn a_pipe_is_read_as_docker_writes_it_and_with_backslashes() {
+        let texts =
+            ["npipe:////./pipe/docker_engine", r"npipe://\\.\pipe\docker_engine", r"npipe:////./pipe\docker_engine", " npipe:////./PIPE/docker_engine "];
+        for text in texts {
+            assert_eq!(Endpoint::parse(text).unwrap(), Endpoint::Npipe { name: "docker_engine".to_owned() }, "{text}");
+        }
+        let longer = Endpoint::parse(r"npipe://\\.\pipe\mine\engine").unwrap();
+        assert_eq!(longer.to_string(), "npipe:////./pipe/mine/engine");
+    }
+
+    #[test]
+    fn what_is_no_pipe_of_this_host_is_refused() {
+        let texts = [
+            "npipe://",
+            "npipe:////./pipe/",
+            "npipe:////./pipe",
+            "npipe://docker_engine",
+            "npipe:////server/pipe/docker_engine",
+            r"npipe://\\server\pipe\docker_engine",
+            "npipe:////./pipe/../C:/file",
+            "npipe:////./pipe/a//b",
+            "npipe:////./pipe/a\0b",
+            "npipe:////./pip\u{e9}/x",
+        ];
+        for text in texts {
+            assert_eq!(Endpoint::parse(text).map_err(|e| e.kind()).err(), Some(ErrorKind::InvalidInput), "{text}");
+        }
+        assert_eq!(Endpoint::parse(&format!("npipe:////./pipe/{}", "x".repeat(248))).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn the_usual_endpoint_is_the_one_of_docker_on_this_system() {
+        let wanted = if cfg!(windows) { "npipe:////./pipe/docker_engine" } else { "unix:///var/run/docker.sock" };
+        assert_eq!(Endpoint::usual().to_string(), wanted);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The ways to reach an engine. Each gives one thing: an asynchronous byte stream to the engine's API.
 
 mod endpoint;
+#[cfg(windows)]
+mod npipe;
 pub(crate) mod ssh;
 mod tcp;
 mod tls;
+#[cfg(unix)]
 mod unix;
 
 use std::{fmt, sync::Arc};
@@ -16,7 +19,10 @@ pub use ssh::{HostKey, SshOptions};
 pub use tls::TlsOptions;
 pub(crate) use tls::refused;
 
-use crate::{call::BoxFuture, error::Result};
+use crate::{
+    call::BoxFuture,
+    error::{Error, ErrorKind, Result},
+};
 
 /// A byte stream to an engine or a host.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -33,14 +39,42 @@ pub(crate) trait Connector: Send + Sync + fmt::Debug {
     }
 }
 
+/// The error for an endpoint that is none on this system.
+fn elsewhere(endpoint: &Endpoint, what: &str, hint: &str) -> Error {
+    let message = format!("{endpoint} cannot be reached from here: {what}");
+    Error::new(ErrorKind::Unsupported, message).hint(format!("{hint} {}", Endpoint::usual())).with("endpoint", endpoint.to_string())
+}
+
 /// The connector for `endpoint`.
 pub(crate) fn connector(endpoint: &Endpoint, tls: Option<&TlsOptions>, ssh: Option<&SshOptions>) -> Result<Arc<dyn Connector>> {
     Ok(match endpoint {
+        #[cfg(unix)]
         Endpoint::Unix { path } => Arc::new(unix::Unix { path: path.clone() }),
+        #[cfg(windows)]
+        Endpoint::Npipe { name } => Arc::new(npipe::Npipe { name: name.clone() }),
+        #[cfg(windows)]
+        Endpoint::Unix { .. } => return Err(elsewhere(endpoint, "Unix sockets are not spoken on Windows", "give the engine's pipe, such as")),
+        #[cfg(unix)]
+        Endpoint::Npipe { .. } => return Err(elsewhere(endpoint, "named pipes are there on Windows only", "give the engine's socket, such as")),
         Endpoint::Tcp { host, port } => match tls {
             None => Arc::new(tcp::Tcp { host: host.clone(), port: *port }),
             Some(options) => Arc::new(tls::Tls::new(host, *port, options)?),
         },
         Endpoint::Ssh { .. } => ssh::connector(endpoint, ssh.cloned().unwrap_or_default())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_another_system_is_unsupported() {
+        let (own, other) = if cfg!(windows) { ("npipe:////./pipe/x", "unix:///x") } else { ("unix:///x", "npipe:////./pipe/x") };
+        let find = |text: &str| connector(&Endpoint::parse(text).unwrap(), None, None);
+        assert!(find(own).is_ok());
+        let e = find(other).unwrap_err();
+        assert_eq!((e.kind(), e.context()["endpoint"].as_str()), (ErrorKind::Unsupported, other));
+        assert!(e.hint_text().unwrap().ends_with(&Endpoint::usual().to_string()));
+    }
 }

@@ -7,7 +7,7 @@ use super::yaml::{Node, Yaml};
 /// An absolute path for `text`, without `.` and `..`; `~` is the home folder.
 pub(crate) fn absolute(folder: &Path, text: &str) -> String {
     let path = match text.strip_prefix('~').filter(|r| r.is_empty() || r.starts_with('/')) {
-        Some(rest) => PathBuf::from(format!("{}{rest}", super::environment("HOME").unwrap_or_default())),
+        Some(rest) => PathBuf::from(format!("{}{rest}", super::environment(crate::host::HOME).unwrap_or_default())),
         None => folder.join(text),
     };
     let mut out = PathBuf::new();

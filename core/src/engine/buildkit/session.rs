@@ -126,8 +126,8 @@ async fn login(host: &str) -> Option<Credentials> {
 async fn forward(request: Request<Incoming>, offer: &Offer) -> Answer {
     let id = request.headers().get("buildkit.sshforward.id").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let Some(socket) = offer.agents.get(agent_name(&id)) else { return failed(NOT_FOUND, "no such agent") };
-    let Ok(agent) = tokio::net::UnixStream::connect(socket).await else { return failed(NOT_FOUND, "the agent does not answer") };
-    let (from_agent, mut to_agent) = agent.into_split();
+    let Ok(agent) = crate::host::connect_agent(socket).await else { return failed(NOT_FOUND, "the agent does not answer") };
+    let (from_agent, mut to_agent) = tokio::io::split(agent);
     let mut body = request.into_body();
     tokio::spawn(async move {
         let mut held = BytesMut::new();

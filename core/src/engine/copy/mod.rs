@@ -1,10 +1,16 @@
 //! Files in and out of containers, as `docker cp` copies them. Only uncompressed tar is sent to the engine, and what comes out
 //! is unpacked inside its target only.
 
-mod pack;
+#![cfg_attr(windows, allow(dead_code, reason = "what copies need is there, but no copies are made"))]
+
+#[cfg(windows)]
+#[path = "elsewhere.rs"]
+mod here;
+#[cfg(unix)]
+mod here;
 mod place;
+mod stream;
 mod tar;
-mod unpack;
 
 use std::{io::Read, path::PathBuf};
 
@@ -28,8 +34,7 @@ use crate::{
     stream::Streaming,
     units::{Data, Size},
 };
-use place::{Source, Target};
-use unpack::{Limits, Plan};
+use place::{Source, Spot, Target};
 
 /// Default of how many bytes a copy out of a container may hold: 256 GiB.
 const BYTES: u64 = 256 << 30;
@@ -74,6 +79,23 @@ options! {
         /// The most files and folders that may come; default: 5,000,000.
         pub max_entries: Option<u64>,
     }
+}
+
+/// What may be unpacked.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    bytes: u64,
+    entries: u64,
+}
+
+/// How it is unpacked.
+#[derive(Debug, Clone)]
+struct Plan {
+    spot: Spot,
+    /// What every name begins with: a folder or file that was asked for by name. None for the contents of a folder.
+    base: Option<Vec<u8>>,
+    keep_owner: bool,
+    limits: Limits,
 }
 
 /// What is at a path of a container.
@@ -130,7 +152,7 @@ impl Container {
     pub fn put_archive(&self, path: impl Into<String>) -> Call<PutArchive, ()> {
         let (me, path) = (self.clone(), path.into());
         Call::new("container.put_archive", move |o: PutArchive, _| async move {
-            let body = pack::uncompressed(source(o.data, o.file).await?).await?;
+            let body = stream::uncompressed(source(o.data, o.file).await?).await?;
             me.upload(&path, body, o.no_overwrite, o.keep_owner).await
         })
     }
@@ -153,7 +175,7 @@ impl Container {
                     std::io::Error::other(text)
                 })
             });
-            let sent = match pack::uncompressed(parts.boxed()).await {
+            let sent = match stream::uncompressed(parts.boxed()).await {
                 Ok(body) => me.upload(&path, body, false, false).await,
                 Err(e) => Err(e),
             };
@@ -243,26 +265,26 @@ impl Container {
     ///
     /// # Errors
     /// `not_found` when the source or the target's folder is not there; `conflict` as above, and when a file would take a folder's
-    /// place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile.
+    /// place or a folder a file's; `invalid_input` when the target is a device; `forbidden`; `io` when a file changes meanwhile; `unsupported` on Windows.
     ///
     /// # Cancel safety
     /// What was copied until then stays.
     pub fn copy_to(&self, path: impl Into<PathBuf>, target: impl Into<String>) -> Call<CopyTo, ()> {
         let (me, path, target) = (self.clone(), path.into(), target.into());
         Call::new("container.copy_to", move |o: CopyTo, _| async move {
-            let (path, source) = blocking(move || place::host_source(&path, o.follow_link)).await?;
+            let (path, source) = blocking(move || here::host_source(&path, o.follow_link)).await?;
             let target = me.target(&target).await?;
             let spot = match place::arrange(&source, &target) {
                 Ok(spot) => spot,
                 // The engine says the same when the container itself is gone.
                 Err(e) => return me.details().await.and_then(|_| Err(e)),
             };
-            let (task, body) = pack::packed(move |out| pack::pack(&path, spot.name.as_deref(), out));
+            let (task, body) = stream::packed(move |out| here::pack(&path, spot.name.as_deref(), out));
             let sent = me.upload(&String::from_utf8_lossy(&spot.folder), body, true, o.archive).await;
             let packed = task.await.map_err(|e| Error::internal(e.to_string()))?;
             match (packed, sent) {
                 // What packs fails also when the engine stops reading: then the engine's word counts.
-                (Err(e), Err(sent)) if e.message() == pack::UNWANTED => Err(sent),
+                (Err(e), Err(sent)) if e.message() == stream::UNWANTED => Err(sent),
                 (Err(e), _) => Err(e),
                 (Ok(()), sent) => sent,
             }
@@ -296,7 +318,7 @@ impl Container {
     /// # Errors
     /// `not_found` when the source or the target's folder is not there; `conflict` when a folder would take a file's place or a file
     /// a folder's; `invalid_input` when what comes is refused or broken; `forbidden`; `io`; `unreachable` when the archive ends
-    /// in the middle.
+    /// in the middle; `unsupported` on Windows.
     ///
     /// # Cancel safety
     /// What was copied until then stays, but for the file that was under way.
@@ -306,7 +328,7 @@ impl Container {
             if path.is_empty() {
                 return Err(Error::invalid("the source is empty").hint("give a path in the container"));
             }
-            let target = blocking(move || place::host_target(&target)).await?;
+            let target = blocking(move || here::host_target(&target)).await?;
             let (mut at, mut rename) = (place::in_container(path.as_bytes()), None);
             if o.follow_link
                 && let Some(link) = me.stat_now(&at).await?.filter(|s| s.is("link"))
@@ -326,7 +348,7 @@ impl Container {
                 .into_body()
                 .into_data_stream()
                 .map_err(|e| Error::new(ErrorKind::Unreachable, format!("the connection was lost: {e}")).hint("make the same call again"));
-            receive(parts, move |reader| unpack::unpack(reader, &plan)).await.map_err(|e| e.with("path", &*path))
+            receive(parts, move |reader| here::unpack(reader, &plan)).await.map_err(|e| e.with("path", &*path))
         })
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io::Write,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -68,7 +67,8 @@ impl Parts {
         hash.update(ENTRY);
         for (name, path) in &programs {
             let meta = std::fs::metadata(path).map_err(|e| Error::file(path, e))?;
-            hash.update(format!("{name} {} {} {}\n", path.display(), meta.len(), meta.mtime()));
+            let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default().as_secs();
+            hash.update(format!("{name} {} {} {changed}\n", path.display(), meta.len()));
         }
         let id: String = hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect();
         Ok(Self { programs, busybox, tag: format!("dockerkit/node:{id}") })
@@ -207,6 +207,6 @@ fn add_file<W: Write>(tar: &mut tar::Builder<W>, name: &str, path: &Path) -> std
     let meta = file.metadata()?;
     let mut header = tar::Header::new_gnu();
     header.set_size(meta.len());
-    header.set_mode(meta.mode() & 0o777);
+    header.set_mode(crate::host::mode(&meta) & 0o777);
     tar.append_data(&mut header, name, &mut file)
 }

@@ -6,7 +6,6 @@ mod privileges;
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use crate::{
     call::Context,
     engine::{Command, Container, ContainerSpec, Engine, Filters},
     error::{Error, ErrorKind, Result},
+    host::owner,
     progress::Resource,
     transport::Endpoint,
     units::Data,
@@ -39,7 +39,7 @@ pub(crate) struct Local<'a> {
 fn runtime_folder() -> PathBuf {
     let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir());
     // Root's own folder lasts as long as the machine runs.
-    match std::fs::metadata("/proc/self").map(|m| m.uid()) {
+    match std::fs::metadata("/proc/self").map(|m| owner(&m).0) {
         Ok(0) | Err(_) => PathBuf::from("/run"),
         Ok(uid) => own.unwrap_or_else(|| PathBuf::from(format!("/tmp/dockerkit-{uid}"))),
     }
@@ -79,6 +79,9 @@ impl Local<'_> {
         let engine = Engine::connect(self.driver.endpoint.clone().unwrap_or_default()).await?;
         match engine.endpoint() {
             Endpoint::Unix { .. } => Ok(engine),
+            Endpoint::Npipe { .. } => {
+                Err(Error::new(ErrorKind::Unsupported, "machines on a Windows host itself are not made").hint("use the driver `ssh` or `existing`"))
+            }
             other => Err(Error::new(ErrorKind::Unsupported, format!("the engine at {other} is not on this host"))
                 .hint("a local machine needs an engine of this host; give the driver its endpoint, such as unix:///var/run/docker.sock")),
         }
@@ -131,7 +134,7 @@ impl Local<'_> {
         self.store.one_at_a_time(&format!("network-{}", self.network()), self.make_network(host)).await?;
         let folder = self.folder();
         crate::host::make_private(&folder)?;
-        let group = std::fs::metadata(&folder).map_err(|e| Error::file(&folder, e))?.gid();
+        let (_, group) = owner(&std::fs::metadata(&folder).map_err(|e| Error::file(&folder, e))?);
         let command: Vec<String> =
             ["dockerd", "--host", &format!("unix://{INSIDE}/docker.sock"), "--host", "unix:///var/run/docker.sock", "--group", &group.to_string()]
                 .map(str::to_owned)

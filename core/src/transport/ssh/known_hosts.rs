@@ -1,12 +1,15 @@
 //! Checking a host's key against the files that OpenSSH keeps.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{io::Write, path::Path};
 
 use base64::Engine as _;
 use ssh2::{CheckResult, KnownHostFileKind, Session};
 
 use super::HostKey;
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    host::{make_private, private_file},
+};
 
 /// What the check of a key came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +77,10 @@ impl Place<'_> {
         let line = format!("{place} {name} {}\n", base64::engine::general_purpose::STANDARD.encode(key));
         let io = |e| Error::file(files.own, e);
         if let Some(folder) = files.own.parent() {
-            std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(folder).map_err(io)?;
+            make_private(folder)?;
         }
         // One write at the end of the file: lines of others stay whole.
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(files.own).map_err(io)?;
+        let mut file = private_file(std::fs::OpenOptions::new().append(true).create(true)).open(files.own).map_err(io)?;
         file.write_all(line.as_bytes()).map_err(io)
     }
 

@@ -1,10 +1,6 @@
 //! Connecting to a host, checking its key, and logging in.
 
-use std::{
-    os::unix::{fs::MetadataExt, net::UnixStream},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use ssh2::{ErrorCode, MethodType};
 
@@ -17,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    host::{home, variable},
+    host::{agent, home, may_be_read_by_others, pair, system_known_hosts},
 };
 
 /// Kinds of keys that a host may show, best first. A known host may have shown an older kind.
@@ -101,9 +97,7 @@ impl Login {
 async fn tunnel(session: &Session, stop: &Stop) -> Result<Plain> {
     let mut channel = session.port(&stop.host, stop.port).await?;
     let broken = |e: std::io::Error| Error::new(ErrorKind::Io, format!("no pair of sockets: {e}"));
-    let (near, far) = UnixStream::pair().map_err(broken)?;
-    far.set_nonblocking(true).map_err(broken)?;
-    let mut far = tokio::net::UnixStream::from_std(far).map_err(broken)?;
+    let (near, mut far) = pair().await.map_err(broken)?;
     tokio::spawn(async move { tokio::io::copy_bidirectional(&mut far, &mut channel).await.ok() });
     Ok(Plain::Pair(near))
 }
@@ -131,7 +125,8 @@ impl Try {
             session.method_pref(MethodType::HostKey, kind).map_err(failed)?;
         }
         let own = self.options.known_hosts.clone().unwrap_or_else(|| home().join(".ssh/known_hosts"));
-        let files = Files { own: &own, system: Path::new("/etc/ssh/ssh_known_hosts") };
+        let system = system_known_hosts();
+        let files = Files { own: &own, system: &system };
         let place = Place { host: &self.stop.host, port: self.stop.port, rule: &self.options.host_key };
         match session.handshake() {
             // The host has no key of this kind.
@@ -165,7 +160,7 @@ impl Try {
         let mut tried = Vec::new();
         let user = &self.stop.user;
         let by_agent = self.options.agent.unwrap_or(self.options.identity_files.is_empty());
-        if by_agent && variable("SSH_AUTH_SOCK").is_some() {
+        if by_agent && agent().is_some() {
             if session.userauth_agent(user).is_ok() {
                 return Ok(());
             }
@@ -180,7 +175,7 @@ impl Try {
                 }
                 continue;
             };
-            if found.mode() & 0o077 != 0 {
+            if may_be_read_by_others(&found) {
                 if must {
                     return Err(Error::new(ErrorKind::Forbidden, format!("others may read the private key {name}"))
                         .hint(format!("take that away: chmod 600 {name}"))

@@ -11,7 +11,7 @@ use ssh2_config::{ParseRule, SshConfig};
 use super::SshOptions;
 use crate::{
     error::{Error, Result},
-    host::{home, variable},
+    host::{self, home},
 };
 
 /// A host with all that is said of it.
@@ -46,7 +46,7 @@ pub(super) fn plan(user: Option<&str>, host: &str, port: Option<u16>, options: &
 
 fn stop(config: &SshConfig, user: Option<&str>, host: &str, port: Option<u16>) -> Stop {
     let said = config.query(host);
-    let user = user.map(str::to_owned).or(said.user).or_else(|| variable("USER"));
+    let user = user.map(str::to_owned).or(said.user).or_else(host::user);
     Stop {
         user: user.unwrap_or_else(|| "root".to_owned()),
         host: said.host_name.map_or_else(|| host.to_owned(), |name| name.replace("%h", host)),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     fn user() -> String {
-        variable("USER").unwrap_or_else(|| "root".into())
+        host::user().unwrap_or_else(|| "root".into())
     }
 
     #[test]

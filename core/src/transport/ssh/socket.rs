@@ -1,28 +1,40 @@
 //! What carries a session: a connection to the host, or one end of a pair whose other end goes through another host.
 
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, RawFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsRawSocket, RawSocket};
 use std::{
     net::TcpStream,
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
     task::{Context, Poll},
 };
 
 use tokio::io::Interest;
 
+use crate::host::{TaskPair, ThreadPair};
+
 /// A carrier that libssh2 can use: it wants a file descriptor of its own.
 #[derive(Debug)]
 pub(super) enum Plain {
     Tcp(TcpStream),
-    Pair(UnixStream),
+    Pair(ThreadPair),
 }
 
+#[cfg(unix)]
 impl AsRawFd for Plain {
     fn as_raw_fd(&self) -> RawFd {
         match self {
             Self::Tcp(s) => s.as_raw_fd(),
             Self::Pair(s) => s.as_raw_fd(),
+        }
+    }
+}
+
+#[cfg(windows)]
+impl AsRawSocket for Plain {
+    fn as_raw_socket(&self) -> RawSocket {
+        match self {
+            Self::Tcp(s) | Self::Pair(s) => s.as_raw_socket(),
         }
     }
 }
@@ -40,7 +52,7 @@ impl Plain {
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(tokio::net::TcpStream),
-    Pair(tokio::net::UnixStream),
+    Pair(TaskPair),
 }
 
 impl Socket {
@@ -52,7 +64,7 @@ impl Socket {
             }
             Plain::Pair(s) => {
                 s.set_nonblocking(true)?;
-                tokio::net::UnixStream::from_std(s).map(Self::Pair)
+                TaskPair::from_std(s).map(Self::Pair)
             }
         }
     }

@@ -9,7 +9,11 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    super::tar::{write_end, write_header, write_padding},
+    super::super::{
+        Limits,
+        place::Spot,
+        tar::{write_end, write_header, write_padding},
+    },
     *,
 };
 

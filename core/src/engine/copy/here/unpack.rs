@@ -12,8 +12,12 @@ use rustix::{
 };
 
 use super::{
-    place::{Spot, clean, to_path},
-    tar::{Entry, Kind, Reader},
+    super::{
+        Plan,
+        place::clean,
+        tar::{Entry, Kind, Reader},
+    },
+    to_path,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,25 +27,8 @@ const PATH: usize = 4096;
 /// How many folders deep a tree may be.
 const DEPTH: usize = 1000;
 
-/// What may be unpacked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) bytes: u64,
-    pub(super) entries: u64,
-}
-
-/// How it is unpacked.
-#[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) spot: Spot,
-    /// What every name begins with: a folder or file that was asked for by name. None for the contents of a folder.
-    pub(super) base: Option<Vec<u8>>,
-    pub(super) keep_owner: bool,
-    pub(super) limits: Limits,
-}
-
 /// Unpacks an archive by a plan.
-pub(super) fn unpack(archive: impl std::io::Read, plan: &Plan) -> Result<()> {
+pub(in super::super) fn unpack(archive: impl std::io::Read, plan: &Plan) -> Result<()> {
     let path = to_path(&plan.spot.folder);
     let folder = rustix::fs::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(|e| Error::file(&path, e.into()))?;
     let mut unpacker = Unpacker { root: folder, at: None, plan, folders: Vec::new(), bytes: 0, entries: 0, buffer: vec![0; 128 << 10] };
