@@ -182,7 +182,12 @@ function splitOptions(options, known) {
 
 /** Whether an object in the place of this argument can only be the options. */
 const isSimple = (type) =>
-  type === 0 || type === duration || type === bytes || type.how === 'hidden' || (type.how === 'list' && isSimple(type.of)) || (type.how === 'oneOf' && type.all.every(isSimple))
+  type === 0 ||
+  type === duration ||
+  type === bytes ||
+  type.how === 'hidden' ||
+  (type.how === 'list' && isSimple(type.of)) ||
+  (type.how === 'oneOf' && type.all.every(isSimple))
 
 /** Reads the arguments of a call: the positional ones, and the options at the end. */
 function prepare(spec, args) {

@@ -224,7 +224,7 @@ async fn images_are_kept_and_moved(engine: Engine, image: String, name: String) 
     let gone = images.remove(&*made.id).force(true).await.unwrap();
     assert!(gone.len() >= 3, "{gone:?}");
     assert_eq!(images.get(&*one).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(images.load().data(Data::from(saved.clone())).await.unwrap().images, [one.clone()]);
+    assert_eq!(images.load().data(Data::from(saved.clone())).await.unwrap().images, std::slice::from_ref(&one));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), saved).unwrap();
     images.load().path(file.path().to_owned()).await.unwrap();
@@ -423,12 +423,11 @@ async fn a_version_is_agreed_on(engine: Engine, _image: String, _name: String) {
 /// docker's configuration belongs to a process, so this test runs itself again with one of its own.
 #[tokio::test]
 async fn logins_and_proxies_come_from_the_configuration() {
-    let set = |name: &str| std::env::var(name).unwrap_or_default();
-    if !set("DK_ENGINE").is_empty() {
-        let (engine, reference) = (Engine::connect(set("DK_ENGINE")).await.unwrap(), set("DK_REFERENCE"));
+    if let Some(endpoint) = lab::told("DK_ENGINE") {
+        let (engine, reference) = (Engine::connect(endpoint).await.unwrap(), lab::told("DK_REFERENCE").unwrap());
         let pushed = engine.images().push(&*reference).await.map_or_else(|e| e.kind().to_string(), |()| "pushed".to_owned());
-        let seen = engine.containers().run_output(set("DOCKERKIT_LAB_IMAGE"), ["sh", "-c", "echo $http_proxy"]).await.unwrap();
-        println!("FOUND {pushed} by {}", seen.stdout.text().trim());
+        let seen = engine.containers().run_output(lab::told("DOCKERKIT_LAB_IMAGE").unwrap(), ["sh", "-c", "echo $http_proxy"]).await.unwrap();
+        lab::tell("FOUND ", &format!("{pushed} by {}", seen.stdout.text().trim()));
         return;
     }
     let (Some(place), Some(user), Some(password), Some(image)) = (
@@ -451,7 +450,7 @@ async fn logins_and_proxies_come_from_the_configuration() {
     program("good", &format!("read server; [ \"$1 $server\" = 'get {place}' ] && echo '{answer}'"));
     program("none", "echo 'credentials not found in native keychain'; exit 1");
     program("bad", "exit 1");
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", folder.path().display(), lab::told("PATH").unwrap());
     for engine in ["DOCKERKIT_LAB_ENGINE", "DOCKERKIT_LAB_ENGINE_28"] {
         let Some(endpoint) = variable(engine) else { continue };
         let reference = format!("{place}/lab/{}:1", lab::name("config"));
@@ -468,8 +467,7 @@ async fn logins_and_proxies_come_from_the_configuration() {
             (serde_json::json!({"proxies": {(&*endpoint): {"httpProxy": "http://own.test:1"}, "default": {}}}), "unauthorized by http://own.test:1"),
         ] {
             std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-            let variables =
-                [("DK_ENGINE", &*endpoint), ("DK_REFERENCE", &*reference), ("DOCKER_CONFIG", folder.path().to_str().unwrap()), ("PATH", &*path)];
+            let variables = [("DK_ENGINE", &*endpoint), ("DK_REFERENCE", &*reference), ("DOCKER_CONFIG", folder.path().to_str().unwrap()), ("PATH", &*path)];
             let found = lab::child("logins_and_proxies_come_from_the_configuration", "FOUND ", &variables);
             assert_eq!(found, wanted, "{engine}: {config}");
         }

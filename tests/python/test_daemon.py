@@ -63,7 +63,7 @@ def test_calls_end_when_the_engine_is_killed(daemon: Daemon, image: str) -> None
         def run() -> None:
             try:
                 work()
-            except BaseException as e:  # noqa: BLE001 every end is looked at
+            except BaseException as e:
                 found[name] = e
 
         thread = threading.Thread(target=run)
@@ -149,14 +149,18 @@ def test_who_may_not_reach_the_engine_is_told(daemon: Daemon) -> None:
 
 def certificates(folder: Path) -> None:
     """A CA, the engine's certificate, the client's, and another CA."""
-    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+    def openssl(*args: str) -> None:
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for ca in ("ca", "other"):
-        subprocess.run([*new, "-x509", "-days", "9", "-subj", "/CN=ca", "-keyout", f"{ca}-key.pem", "-out", f"{ca}.pem"], cwd=folder, check=True, capture_output=True)
+        openssl(*new, "-x509", "-days", "9", "-subj", "/CN=ca", "-keyout", f"{ca}-key.pem", "-out", f"{ca}.pem")
     for name, key in (("server", "server-key.pem"), ("cert", "key.pem")):
-        subprocess.run([*new, "-subj", "/CN=x", "-keyout", key, "-out", f"{name}.csr"], cwd=folder, check=True, capture_output=True)
+        openssl(*new, "-subj", "/CN=x", "-keyout", key, "-out", f"{name}.csr")
         (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-        sign = ["openssl", "x509", "-req", "-days", "9", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
-        subprocess.run([*sign, "-extfile", "names", "-out", f"{name}.pem"], cwd=folder, check=True, capture_output=True)
+        sign = ["x509", "-req", "-days", "9", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
+        openssl(*sign, "-extfile", "names", "-out", f"{name}.pem")
 
 
 @pytest.mark.parametrize("program", programs())
@@ -165,9 +169,10 @@ def test_an_engine_behind_tls_is_found_in_each_way(program: str, tmp_path: Path,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    daemon = Daemon(program, f"--host={place}", "--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server-key.pem")
+    own = [f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server-key.pem"]
+    daemon = Daemon(program, f"--host={place}", "--tlsverify", *own)
     try:
-        files = {"ca_file": tmp_path / "ca.pem", "cert_file": tmp_path / "cert.pem", "key_file": tmp_path / "key.pem"}
+        files: dict[str, Any] = {"ca_file": tmp_path / "ca.pem", "cert_file": tmp_path / "cert.pem", "key_file": tmp_path / "key.pem"}
         ca, cert, key = ((tmp_path / f"{n}.pem").read_text() for n in ("ca", "cert", "key"))
         memory = dk.TlsOptions(ca=ca, cert=cert, key=key)
         for tls in (dk.TlsOptions(**files), memory):
