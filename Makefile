@@ -1,5 +1,5 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup demo test check check-windows audit gen bench bench-engine soak clean
+.PHONY: help setup demo test check check-windows audit gen bench bench-engine bench-compose compose-golden soak clean
 
 help:
 	@echo "make demo    set up what is missing and run the main job"
@@ -10,6 +10,8 @@ help:
 	@echo "make gen     write the generated files anew"
 	@echo "make bench   measure, beside the peers"
 	@echo "make bench-engine  the engine's calls, beside every client"
+	@echo "make bench-compose  Compose files of many services, beside docker compose"
+	@echo "make compose-golden  record docker compose's answers to the cases anew"
 	@echo "make soak    ten thousand calls that are given up, in Python and Node"
 	@echo "make clean   remove what was built"
 
@@ -41,6 +43,13 @@ bench: setup
 
 bench-engine: setup
 	@benches/engine/run
+
+bench-compose: setup
+	@bash -c ". tests/lab/engine28.sh && engine28_fetch"
+	@benches/compose
+
+compose-golden:
+	@tests/compose/golden
 
 soak: setup
 	@tests/soak/run

@@ -17,7 +17,7 @@ Object.assign(models, {
   AppLogOptions: struct({ services: list(0), follow: 0, since: when, until: when, tail: 0, timestamps: 0 }),
   AppSummary: struct({ name: 0, states: map(0), config_files: list(0) }),
   AttachOptions: struct({ logs: 0, no_stdin: 0, no_stdout: 0, no_stderr: 0, detach_keys: 0 }),
-  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(hidden), secret_files: map(0), ssh: map(0) }),
+  BuildOptions: struct({ tags: list(0), dockerfile: 0, dockerfile_inline: 0, args: map(0), labels: map(0), target: 0, platform: 0, no_cache: 0, pull: 0, cache_from: list(0), cache_to: list(0), additional_contexts: map(0), network: 0, extra_hosts: map(0), shm_size: 0, context_tar: bytes, builder: 0, secrets: map(hidden), secret_files: map(0), ssh: map(0) }),
   Change: struct({ path: 0, before: 0, after: 0 }, ['path']),
   ClusterEvent: struct({ time: time, kind: 0, node: 0, service: 0, task: 0, state: 0, text: 0 }),
   ClusterSnapshot: struct({ name: 0, time: time, nodes: list('NodeSnapshot'), services: list('ServiceSnapshot'), tasks: list('Task'), usage: list('Usage'), text: 0 }),
@@ -40,7 +40,7 @@ Object.assign(models, {
   CreateObject: struct({ labels: map(0), template_driver: 0 }),
   CreateVolume: struct({ driver: 0, options: map(0), labels: map(0) }),
   DestroyCluster: struct({ force: 0 }),
-  Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, suggestion: 0, chain: list(0) }),
+  Diagnostic: struct({ file: 0, line: 0, column: 0, path: 0, message: 0, expected: 0, suggestion: 0, chain: list(0) }),
   DisconnectContainer: struct({ force: 0 }),
   DiskUsage: struct({ layers: 0, containers: 0, volumes: 0, build_cache: 0, raw: 1 }),
   DiskUsageOptions: struct({ types: list(0) }),
@@ -90,7 +90,7 @@ Object.assign(models, {
   ListTasks: struct({ filters: map(list(0)) }),
   ListVolumes: struct({ filters: map(list(0)) }),
   LoadImages: struct({ data: bytes, path: 0, platform: 0 }),
-  LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0 }),
+  LoadOptions: struct({ project_dir: 0, env_files: list(0), env: map(0), clear_env: 0, profiles: list(0), name: 0, policy: 0, roots: list(0) }),
   LoadReport: struct({ images: list(0) }),
   LocalCluster: struct({ nodes: 0, managers: 0, cpus: 0, memory: 0, image: 0, dispatcher_heartbeat: duration, engine: 'EngineConfig', endpoint: 0, path: 0 }),
   LogChunk: struct({ stream: 0, data: bytes }),
@@ -301,6 +301,10 @@ const calls = {
   Project_parse: method('Project', 'parse', [['text', 0]], 'LoadOptions', handle('Project')),
   Project_config: method('Project', 'config', [], '', 1),
   Project_to_json: method('Project', 'to_json', [], '', 0),
+  Project_to_yaml: method('Project', 'to_yaml', [], '', 0),
+  Project_set: method('Project', 'set', [['path', 0], ['value', 1]], '', handle('Project')),
+  Project_remove: method('Project', 'remove', [['path', 0]], '', handle('Project')),
+  Project_with_service: method('Project', 'with_service', [['name', 0], ['definition', map(1)]], '', handle('Project')),
   Project_hashes: method('Project', 'hashes', [], '', map(0)),
   App_list: method('App', 'list', [['engine', handle('Engine')]], '', list('AppSummary')),
   App_plan: method('App', 'plan', [], 'UpOptions', 'Plan'),
@@ -988,6 +992,22 @@ class Project extends Handle {
 
   toJson(options) {
     return call(calls.Project_to_json, this, [options])
+  }
+
+  toYaml(options) {
+    return call(calls.Project_to_yaml, this, [options])
+  }
+
+  set(path, value, options) {
+    return call(calls.Project_set, this, [path, value, options])
+  }
+
+  remove(path, options) {
+    return call(calls.Project_remove, this, [path, options])
+  }
+
+  withService(name, definition, options) {
+    return call(calls.Project_with_service, this, [name, definition, options])
   }
 
   hashes(options) {

@@ -217,8 +217,10 @@ export type Health = 'starting' | 'healthy' | 'unhealthy' | (string & {})
 
 /**
  * What files may reach.
- * - `trusted`: Any file that this process can read, as with docker compose.
- * - `untrusted`: Files in the project folder only, whatever way they are named.
+ * - `trusted`: Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
+ * - `untrusted`: Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
+ * by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
+ * Variables of this process are given to the file unless they are left out.
  */
 export type LoadPolicy = 'trusted' | 'untrusted'
 
@@ -348,8 +350,25 @@ export interface BuildOptions {
   noCache?: boolean | null
   /** Pulls newer base images. */
   pull?: boolean | null
-  /** Images whose layers may be reused. */
+  /**
+   * Where cached steps are taken from: images, or `type=registry,ref=…` as `docker buildx build` spells it. Other types are
+   * `unsupported`.
+   */
   cacheFrom?: Iterable<string> | null
+  /**
+   * Where the build leaves its steps for others, as `docker buildx build` spells it. `type=inline` puts them into the image:
+   * push it, and name it in `cacheFrom`. `type=registry,ref=…,mode=max` pushes them by themselves, with the user's logins,
+   * and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
+   * BuildKit only.
+   */
+  cacheTo?: Iterable<string> | null
+  /**
+   * Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
+   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
+   * name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+   * BuildKit only.
+   */
+  additionalContexts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** The network of `RUN` instructions, such as `host` or `none`. */
   network?: string | null
   /** Lines of `/etc/hosts` for `RUN` instructions: name and address. */
@@ -852,6 +871,8 @@ export interface Diagnostic {
   path: string
   /** What is wrong. Never holds a value that came from a variable. */
   message: string
+  /** What was expected, where the problem is a value of another kind. */
+  expected: string | null
   /** The nearest known name, where the problem is an unknown one. */
   suggestion: string | null
   /** How the value came here: interpolated, included, extended, merged. */
@@ -1486,12 +1507,14 @@ export interface LoadOptions {
   env?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Leaves the variables of this process out. */
   clearEnv?: boolean | null
-  /** Active profiles; `*` is all. */
+  /** Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all. */
   profiles?: Iterable<string> | null
   /** The project's name in place of the file's. */
   name?: string | null
   /** What files may reach; default: `trusted`. */
   policy?: LoadPolicy | null
+  /** Folders beside the project's own that the policy `untrusted` allows. */
+  roots?: Iterable<string | URL> | null
 }
 
 /** What was loaded from an archive. */
@@ -2647,7 +2670,7 @@ export interface EngineImages {
    *
    * # Errors
    * `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
-   * `invalid_input` for a wrong Dockerfile.
+   * `invalid_input` for a wrong Dockerfile, `unsupported` for what the engine's builder cannot do.
    *
    * # Cancel safety
    * The build ends; steps that are done are reused by the next one.
@@ -2929,14 +2952,14 @@ export class Engine implements AsyncDisposable {
    * `npipe:////./pipe/name`.
    *
    * With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-   * The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
-   * options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
+   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+   * Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+   * that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
    *
    * # Errors
    * `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
-   * anywhere but on Windows, and for a Unix socket there.
+   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+   * pipe anywhere but on Windows, and for a Unix socket there.
    *
    * # Cancel safety
    * Nothing is left behind.
@@ -2947,14 +2970,14 @@ export class Engine implements AsyncDisposable {
    * `npipe:////./pipe/name`.
    *
    * With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-   * The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
-   * options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
+   * `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+   * Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+   * that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
    *
    * # Errors
    * `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
-   * anywhere but on Windows, and for a Unix socket there.
+   * `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+   * pipe anywhere but on Windows, and for a Unix socket there.
    *
    * # Cancel safety
    * Nothing is left behind.
@@ -3614,14 +3637,52 @@ export class Project implements AsyncDisposable {
    */
   config(options?: CallOptions): Promise<any>
   /**
-   * The model as JSON text, with every `$` doubled, so that it can be loaded again.
+   * The project as JSON text, with every `$` doubled, so that loading it again gives the same project.
+   *
+   * It holds what `config` says, and beside it services that no profile selects, models and `x-` keys.
+   * Files and variables are in it already: it needs none beside it.
    *
    * # Errors
    * None that a caller can cause.
    */
   toJson(options?: CallOptions): Promise<string>
   /**
-   * docker compose's hash of every service, as `config --hash '*'` prints them.
+   * The project as YAML text, with every `$` doubled, so that loading it again gives the same project: see
+   * `toJson`.
+   *
+   * # Errors
+   * None that a caller can cause.
+   */
+  toYaml(options?: CallOptions): Promise<string>
+  /**
+   * A project in which a part says something else: `services.web.image`, `services.web.ports[0]`,
+   * `services["a.b"].labels`.
+   *
+   * The value is what a Compose file says there, in short or long form; `$` is a dollar. Mappings on the way are made, and
+   * an item one beyond the end of a list is added. This project stays as it is.
+   *
+   * # Errors
+   * `invalid_input` for a path that cannot be followed, `invalid_compose` when the project would not hold together.
+   */
+  set(path: string, value: unknown, options?: CallOptions): Promise<Project>
+  /**
+   * A project without a part, such as `services.web.ports` or `volumes.data`. This project stays as it is.
+   *
+   * # Errors
+   * `not_found` when the part is not there, `invalid_compose` when the project would not hold together.
+   */
+  remove(path: string, options?: CallOptions): Promise<Project>
+  /**
+   * A project with one more service, or with another one in its place. The definition is what a Compose file says below
+   * the service's name. This project stays as it is.
+   *
+   * # Errors
+   * `invalid_compose` with diagnostics when the definition is wrong, or the project would not hold together.
+   */
+  withService(name: string, definition: Record<string, unknown> | ReadonlyMap<string, unknown>, options?: CallOptions): Promise<Project>
+  /**
+   * docker compose's hash of every service, as `config --hash '*'` prints them: of the moment before files of variables
+   * are folded in.
    *
    * # Errors
    * None that a caller can cause.

@@ -110,6 +110,8 @@ pub struct Diagnostic {
     pub path: String,
     /// What is wrong. Never holds a value that came from a variable.
     pub message: String,
+    /// What was expected, where the problem is a value of another kind.
+    pub expected: Option<String>,
     /// The nearest known name, where the problem is an unknown one.
     pub suggestion: Option<String>,
     /// How the value came here: interpolated, included, extended, merged.

@@ -18,6 +18,7 @@ on_each_engine! {
     a_service_is_waited_for_until_it_can_be_used
     docker_compose_takes_turns_with_us
     a_service_is_built_with_a_secret
+    a_service_is_built_from_more_contexts
 }
 
 async fn project(name: &str, text: &str) -> Project {
@@ -219,6 +220,33 @@ async fn a_service_is_built_with_a_secret(engine: Engine, image: String, name: S
     app.down().await.unwrap();
     engine.images().remove(format!("{name}-web")).await.unwrap();
     nothing_is_left(&engine, &name).await;
+}
+
+async fn a_service_is_built_from_more_contexts(engine: Engine, image: String, name: String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("more")).unwrap();
+    std::fs::write(folder.path().join("more/word"), "more").unwrap();
+    std::fs::write(folder.path().join("Dockerfile"), "FROM base\nCOPY --from=more word /\nCMD sleep 1000\n").unwrap();
+    let load = async |base: &str| {
+        let text = format!(
+            "services: {{web: {{build: {{context: ., cache_to: [type=inline], additional_contexts: {{more: ./more, base: \"{base}\"}}}}, stop_grace_period: 0s}}, \
+             other: {{image: '{image}'}}}}"
+        );
+        Project::parse(text).name(&*name).project_dir(folder.path().to_owned()).await.unwrap()
+    };
+    let app = App::new(&engine, &load(&format!("docker-image://{image}")).await);
+    let built = app.build().services(["web"]).await;
+    if engine.version().await.unwrap().version.starts_with("20.10") {
+        let e = built.unwrap_err();
+        assert_eq!((e.kind(), e.context()["service"].as_str()), (ErrorKind::Unsupported, "web"), "{e:?}");
+    } else {
+        built.unwrap();
+        let out = engine.containers().run_output(format!("{name}-web"), "cat /word").await.unwrap();
+        assert_eq!(&*out.stdout.text(), "more");
+        engine.images().remove(format!("{name}-web")).await.unwrap();
+    }
+    let e = App::new(&engine, &load("service:other").await).build().services(["web"]).await.unwrap_err();
+    assert_eq!((e.kind(), e.context()["service"].as_str()), (ErrorKind::Unsupported, "web"), "{e:?}");
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ impl Lab {
 }
 
 fn shop(image: &str, folder: &std::path::Path) -> String {
+    std::fs::write(folder.join("token"), "hunter2").unwrap();
     format!(
         "name: duo
 x-all: &all
@@ -82,8 +83,8 @@ services:
     secrets: [token]
     healthcheck: {{test: ['CMD', 'test', '-s', '/run/secrets/token'], interval: 1s}}
 networks: {{inner: {{}}}}
-secrets: {{token: {{content: hunter2}}}}
-configs: {{greeting: {{file: {}/greeting.txt}}}}
+secrets: {{token: {{file: {0}/token}}}}
+configs: {{greeting: {{file: {0}/greeting.txt}}}}
 ",
         folder.display()
     )
@@ -192,7 +193,7 @@ async fn what_is_cut_short_goes_on() {
     let cluster = match make().await {
         Ok(cluster) => cluster,
         // The last attempt may have been quick enough.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Cluster::open(&*lab.name).path(lab.path()).await.unwrap(),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Cluster::open(&*lab.name).path(lab.path()).await.unwrap_or_else(|open| panic!("{e}\nthen {open}")),
         Err(e) => panic!("{e}"),
     };
     let health = cluster.health().await.unwrap();

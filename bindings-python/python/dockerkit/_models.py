@@ -70,8 +70,8 @@ class ContainerStats(_Model):
 
 class Diagnostic(_Model):
     """One problem in a Compose file, with its place."""
-    __slots__ = ("file", "line", "column", "path", "message", "suggestion", "chain", )
-    _fields = ("file", "line", "column", "path", "message", "suggestion", "chain", )
+    __slots__ = ("file", "line", "column", "path", "message", "expected", "suggestion", "chain", )
+    _fields = ("file", "line", "column", "path", "message", "expected", "suggestion", "chain", )
 
 
 class DiskUsage(_Model):

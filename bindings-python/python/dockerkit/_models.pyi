@@ -485,6 +485,9 @@ class Diagnostic(_Model):
     def message(self) -> str:
         """What is wrong. Never holds a value that came from a variable."""
     @property
+    def expected(self) -> str | None:
+        """What was expected, where the problem is a value of another kind."""
+    @property
     def suggestion(self) -> str | None:
         """The nearest known name, where the problem is an unknown one."""
     @property

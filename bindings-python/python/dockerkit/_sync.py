@@ -306,7 +306,7 @@ class EngineImages(_Group):
 
         Errors:
         `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
-        `invalid_input` for a wrong Dockerfile.
+        `invalid_input` for a wrong Dockerfile, `unsupported` for what the engine's builder cannot do.
 
         Cancel safety:
         The build ends; steps that are done are reused by the next one.
@@ -321,7 +321,16 @@ class EngineImages(_Group):
             platform: The platform, such as `linux/arm64`.
             no_cache: Does not use what earlier builds left.
             pull: Pulls newer base images.
-            cache_from: Images whose layers may be reused.
+            cache_from: Where cached steps are taken from: images, or `type=registry,ref=…` as `docker buildx build` spells it. Other types are
+                `unsupported`.
+            cache_to: Where the build leaves its steps for others, as `docker buildx build` spells it. `type=inline` puts them into the image:
+                push it, and name it in `cache_from`. `type=registry,ref=…,mode=max` pushes them by themselves, with the user's logins,
+                and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
+                BuildKit only.
+            additional_contexts: Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
+                `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
+                name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+                BuildKit only.
             network: The network of `RUN` instructions, such as `host` or `none`.
             extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address.
             shm_size: Size of `/dev/shm` for `RUN` instructions.
@@ -788,14 +797,14 @@ class Engine(_Closing):
         `npipe:////./pipe/name`.
 
         With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-        The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
-        options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
+        `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+        Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+        that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
 
         Errors:
         `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
-        anywhere but on Windows, and for a Unix socket there.
+        `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+        pipe anywhere but on Windows, and for a Unix socket there.
 
         Cancel safety:
         Nothing is left behind.
@@ -1752,9 +1761,10 @@ class Project(_Closing):
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
         return _call(__name__, "Project", "load", None, {"files": _many(files)}, options, ("handle", "Project"))
 
@@ -1770,9 +1780,10 @@ class Project(_Closing):
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
             clear_env: Leaves the variables of this process out.
-            profiles: Active profiles; `*` is all.
+            profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach; default: `trusted`.
+            roots: Folders beside the project's own that the policy `untrusted` allows.
         """
         return _call(__name__, "Project", "parse", None, {"text": text}, options, ("handle", "Project"))
 
@@ -1785,15 +1796,57 @@ class Project(_Closing):
         return _call(__name__, "Project", "config", self, {}, options, None)
 
     def to_json(self, **options):
-        """The model as JSON text, with every `$` doubled, so that it can be loaded again.
+        """The project as JSON text, with every `$` doubled, so that loading it again gives the same project.
+
+        It holds what `config` says, and beside it services that no profile selects, models and `x-` keys.
+        Files and variables are in it already: it needs none beside it.
 
         Errors:
         None that a caller can cause.
         """
         return _call(__name__, "Project", "to_json", self, {}, options, None)
 
+    def to_yaml(self, **options):
+        """The project as YAML text, with every `$` doubled, so that loading it again gives the same project: see
+        `to_json`.
+
+        Errors:
+        None that a caller can cause.
+        """
+        return _call(__name__, "Project", "to_yaml", self, {}, options, None)
+
+    def set(self, path, value, **options):
+        """A project in which a part says something else: `services.web.image`, `services.web.ports[0]`,
+        `services["a.b"].labels`.
+
+        The value is what a Compose file says there, in short or long form; `$` is a dollar. Mappings on the way are made, and
+        an item one beyond the end of a list is added. This project stays as it is.
+
+        Errors:
+        `invalid_input` for a path that cannot be followed, `invalid_compose` when the project would not hold together.
+        """
+        return _call(__name__, "Project", "set", self, {"path": path, "value": value}, options, ("handle", "Project"))
+
+    def remove(self, path, **options):
+        """A project without a part, such as `services.web.ports` or `volumes.data`. This project stays as it is.
+
+        Errors:
+        `not_found` when the part is not there, `invalid_compose` when the project would not hold together.
+        """
+        return _call(__name__, "Project", "remove", self, {"path": path}, options, ("handle", "Project"))
+
+    def with_service(self, name, definition, **options):
+        """A project with one more service, or with another one in its place. The definition is what a Compose file says below
+        the service's name. This project stays as it is.
+
+        Errors:
+        `invalid_compose` with diagnostics when the definition is wrong, or the project would not hold together.
+        """
+        return _call(__name__, "Project", "with_service", self, {"name": name, "definition": definition}, options, ("handle", "Project"))
+
     def hashes(self, **options):
-        """docker compose's hash of every service, as `config --hash '*'` prints them.
+        """docker compose's hash of every service, as `config --hash '*'` prints them: of the moment before files of variables
+        are folded in.
 
         Errors:
         None that a caller can cause.

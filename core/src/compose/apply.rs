@@ -17,7 +17,7 @@ use super::{
 use crate::{
     call::Context,
     engine::{Container, Engine, Req},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, escape},
     plan::{self, Step},
     units::Seconds,
 };
@@ -87,14 +87,22 @@ async fn one(app: &App, work: &Work, o: &UpOptions, cx: &Context) -> Result<()> 
             let made = create(app, service, *number, &temporary, Some(old)).await?;
             stop(engine, &old.id, o.stop_timeout).await?;
             remove(engine, &old.id).await?;
-            engine.client.done(Req::post(&["containers", &made, "rename"]).query("name", name)).await.map(drop)
+            rename(engine, &made, name).await
         }
-        Work::Rename { id, name } => engine.client.done(Req::post(&["containers", id, "rename"]).query("name", name)).await.map(drop),
+        Work::Rename { id, name } => rename(engine, id, name).await,
         Work::Remove { id } => {
             stop(engine, id, o.stop_timeout).await?;
             remove(engine, id).await
         }
         Work::Start { service, number } => start(app, service, *number, o).await,
+    }
+}
+
+/// Gives a container its name. It may have it by now: a call that was given up had asked for it, and the engine went on.
+async fn rename(engine: &Engine, id: &str, name: &str) -> Result<()> {
+    match engine.client.done(Req::post(&["containers", id, "rename"]).query("name", name)).await {
+        Err(e) if e.message().contains("same name as its current name") => Ok(()),
+        other => other.map(drop),
     }
 }
 
@@ -126,6 +134,12 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
             secret_files.insert(id, object.file.clone().into());
         }
     }
+    // docker compose hands such builds to a builder of its own, which makes several images in one go.
+    if let Some((context, value)) = build.additional_contexts.iter().find(|(_, v)| v.starts_with("service:") || v.starts_with("target:")) {
+        return Err(Error::new(ErrorKind::Unsupported, format!("the context {}: {} is not supported", escape(context), escape(value)))
+            .hint("give the other service an `image`, build it first, and write docker-image://<image>")
+            .with("service", name));
+    }
     let call = app.engine.images().build(build.context.clone()).in_context(cx.clone()).with(|o| {
         o.tags = tags;
         o.dockerfile = text(&build.dockerfile);
@@ -137,6 +151,8 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
         o.no_cache = build.no_cache;
         o.pull = build.pull;
         o.cache_from.clone_from(&build.cache_from);
+        o.cache_to.clone_from(&build.cache_to);
+        o.additional_contexts.clone_from(&build.additional_contexts);
         o.network = text(&build.network);
         o.extra_hosts = hosts;
         (o.secrets, o.secret_files) = (secrets, secret_files);
@@ -277,7 +293,9 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     let engine = &app.engine;
     let model = app.model()?;
     let Some(service) = model.services.get(name) else { return Ok(()) };
-    let waits = service.depends_on.iter().map(|(other, d)| wait::condition(app, other, &d.condition, o));
+    // What is not required may be missing: no profile selects it.
+    let needed = service.depends_on.iter().filter(|(other, _)| model.services.contains_key(*other));
+    let waits = needed.map(|(other, d)| wait::condition(app, other, &d.condition, o));
     futures_util::future::try_join_all(waits).await.map_err(|e| e.with("service", name))?;
     let all = observe::containers(engine, &app.name).await?;
     let found = all.into_iter().find(|f| f.service == name && f.number == number && !f.one_off);
@@ -294,7 +312,7 @@ async fn start(app: &App, name: &str, number: u64, o: &UpOptions) -> Result<()> 
     engine.client.done(Req::post(&["containers", &found.id, "start"])).await.map(drop)?;
     for hook in &service.post_start {
         let container = Container::load(engine, &found.id).await?;
-        let output = container.exec(hook.command.clone()).with(|e| {
+        let output = container.exec(hook.command.clone().unwrap_or_default()).with(|e| {
             e.user = Some(hook.user.clone()).filter(|u| !u.is_empty());
             e.workdir = Some(hook.working_dir.clone()).filter(|w| !w.is_empty());
             e.privileged = hook.privileged;

@@ -38,7 +38,7 @@ fn digest<T: Serialize>(value: &T) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// JSON as Go writes it: some characters are escaped, and floats are short.
+/// JSON as Go writes it: some characters are escaped.
 fn go_json<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
     let mut out = String::with_capacity(text.len());
@@ -51,24 +51,6 @@ fn go_json<T: Serialize>(value: &T) -> String {
             '\u{2029}' => out.push_str("\\u2029"),
             c => out.push(c),
         }
-    }
-    // serde writes whole floats as 1.0, Go as 1. Such numbers stand in known fields only.
-    for name in ["cpus", "cpu_percent", "max_failure_ratio"] {
-        out = shorten(&out, name);
-    }
-    out
-}
-
-fn shorten(text: &str, name: &str) -> String {
-    let key = format!("\"{name}\":");
-    let mut parts = text.split(key.as_str());
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(&key);
-        let end = part.find([',', '}']).unwrap_or(part.len());
-        let (number, rest) = part.split_at(end);
-        out.push_str(number.strip_suffix(".0").unwrap_or(number));
-        out.push_str(rest);
     }
     out
 }

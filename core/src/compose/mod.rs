@@ -3,6 +3,7 @@
 mod app;
 mod apply;
 mod body;
+mod edit;
 pub(crate) mod hash;
 mod labels;
 pub(crate) mod load;
@@ -13,8 +14,11 @@ mod project;
 mod reconcile;
 pub(crate) mod surface;
 mod wait;
+mod write;
 
 pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use load::fuzz;
 pub use load::{LoadOptions, LoadPolicy};
 pub use ops::{AppLog, AppLogOptions, AppSummary, DownOptions, KillServices, PsOptions, ServiceOptions};
 pub use project::{Files, Project, ProjectProperties};

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{
     hash,
-    load::{self, LoadOptions, Loaded},
+    load::{self, LoadOptions, Loaded, Settings},
     model::Model,
+    write,
 };
 use crate::{
     call::{Call, NoOptions},
@@ -20,18 +21,23 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Project(Arc<Inner>);
 
-struct Inner {
-    model: Model,
-    folder: PathBuf,
-    files: Vec<PathBuf>,
+pub(super) struct Inner {
+    pub(super) model: Model,
+    /// What no active service uses.
+    pub(super) unused: Model,
     warnings: Vec<Diagnostic>,
-    variables: BTreeMap<String, String>,
+    hashes: BTreeMap<String, String>,
+    pub(super) settings: Settings,
 }
 
 impl std::fmt::Debug for Inner {
     /// The variables stay out: they may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Project").field("name", &self.model.name).field("folder", &self.folder).field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Project")
+            .field("name", &self.model.name)
+            .field("folder", &self.settings.folder)
+            .field("files", &self.settings.files)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +115,11 @@ impl Project {
 
     /// The value of a variable that the project was loaded with.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        self.0.variables.get(name).cloned()
+        self.0.settings.variables.get(name).cloned()
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The model itself.
@@ -133,26 +143,44 @@ impl Project {
         Call::new("project.config", move |_, _| async move { Ok(me.model().to_value()) })
     }
 
-    /// The model as JSON text, with every `$` doubled, so that it can be loaded again.
+    /// The project as JSON text, with every `$` doubled, so that loading it again gives the same project.
+    ///
+    /// It holds what [`config`](Self::config) says, and beside it services that no profile selects, models and `x-` keys.
+    /// Files and variables are in it already: it needs none beside it.
     ///
     /// # Errors
     /// None that a caller can cause.
     pub fn to_json(&self) -> Call<NoOptions, String> {
         let me = self.clone();
         Call::new("project.to_json", move |_, _| async move {
-            let mut json = me.model().to_value();
-            double_dollars(&mut json);
+            let mut json = me.model().to_source();
+            write::double_dollars(&mut json);
             serde_json::to_string_pretty(&json).map_err(|e| Error::internal(e.to_string()))
         })
     }
 
-    /// docker compose's hash of every service, as `config --hash '*'` prints them.
+    /// The project as YAML text, with every `$` doubled, so that loading it again gives the same project: see
+    /// [`to_json`](Self::to_json).
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn to_yaml(&self) -> Call<NoOptions, String> {
+        let me = self.clone();
+        Call::new("project.to_yaml", move |_, _| async move {
+            let mut json = me.model().to_source();
+            write::double_dollars(&mut json);
+            Ok(write::yaml(&json))
+        })
+    }
+
+    /// docker compose's hash of every service, as `config --hash '*'` prints them: of the moment before files of variables
+    /// are folded in.
     ///
     /// # Errors
     /// None that a caller can cause.
     pub fn hashes(&self) -> Call<NoOptions, BTreeMap<String, String>> {
         let me = self.clone();
-        Call::new("project.hashes", move |_, _| async move { Ok(me.model().services.iter().map(|(name, s)| (name.clone(), hash::service(s))).collect()) })
+        Call::new("project.hashes", move |_, _| async move { Ok(me.0.hashes.clone()) })
     }
 
     /// docker compose's hash of every network.
@@ -168,19 +196,10 @@ impl Project {
     }
 }
 
-fn double_dollars(value: &mut Value) {
-    match value {
-        Value::String(s) if s.contains('$') => *s = s.replace('$', "$$"),
-        Value::Array(list) => list.iter_mut().for_each(double_dollars),
-        Value::Object(map) => map.values_mut().for_each(double_dollars),
-        _ => {}
-    }
-}
-
-async fn blocking(work: impl FnOnce() -> Result<Loaded> + Send + 'static) -> Result<Project> {
+pub(super) async fn blocking(work: impl FnOnce() -> Result<Loaded> + Send + 'static) -> Result<Project> {
     let loaded = tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(e.to_string()))??;
-    let Loaded { model, folder, files, warnings, variables } = loaded;
-    Ok(Project(Arc::new(Inner { model, folder, files, warnings, variables })))
+    let Loaded { model, unused, warnings, hashes, settings } = loaded;
+    Ok(Project(Arc::new(Inner { model, unused, warnings, hashes, settings })))
 }
 
 impl Handle for Project {
@@ -191,8 +210,8 @@ impl Handle for Project {
         ProjectProperties {
             name: self.name().to_owned(),
             services: self.model().services.keys().cloned().collect(),
-            folder: self.0.folder.display().to_string(),
-            files: self.0.files.iter().map(|p| p.display().to_string()).collect(),
+            folder: self.0.settings.folder.display().to_string(),
+            files: self.0.settings.files.iter().map(|p| p.display().to_string()).collect(),
             warnings: self.0.warnings.clone(),
         }
     }

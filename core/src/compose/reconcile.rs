@@ -89,7 +89,8 @@ pub(crate) fn selected(model: &Model, names: &[String]) -> Result<BTreeSet<Strin
                 .with("service", name));
         };
         if out.insert(name) {
-            open.extend(service.depends_on.keys().cloned());
+            // What is not required may be missing: no profile selects it.
+            open.extend(service.depends_on.keys().filter(|d| model.services.contains_key(*d)).cloned());
         }
     }
     Ok(out)

@@ -1,5 +1,7 @@
 //! The rows of the public API's table for Compose.
 
+use serde_json::{Map, Value};
+
 use super::{App, AppInit, Project, project::Files};
 use crate::{
     engine::{Command, Engine},
@@ -14,6 +16,10 @@ pub(crate) fn classes() -> Vec<Box<dyn ErasedClass>> {
             .s1("parse", ["text"], |text: String| Project::parse(text))
             .m0("config", [], Project::config)
             .m0("to_json", [], Project::to_json)
+            .m0("to_yaml", [], Project::to_yaml)
+            .m2("set", ["path", "value"], |p: &Project, path: String, value: Value| p.set(path, value))
+            .m1("remove", ["path"], |p: &Project, path: String| p.remove(path))
+            .m2("with_service", ["name", "definition"], |p: &Project, name: String, definition: Map<String, Value>| p.with_service(name, definition))
             .m0("hashes", [], Project::hashes)
             .boxed(),
         Class::<App>::new()

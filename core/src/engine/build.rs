@@ -4,15 +4,17 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io::Write,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
     Engine, Req,
-    buildkit::{Offer, Session, Trace},
+    buildkit::{self, Contexts, Offer, Session, Trace},
     client::reader_stream,
     config::Config,
     ignore::Ignore,
@@ -50,8 +52,19 @@ options! {
         pub no_cache: bool,
         /// Pulls newer base images.
         pub pull: bool,
-        /// Images whose layers may be reused.
+        /// Where cached steps are taken from: images, or `type=registry,ref=…` as `docker buildx build` spells it. Other types are
+        /// `unsupported`.
         pub cache_from: Vec<String>,
+        /// Where the build leaves its steps for others, as `docker buildx build` spells it. `type=inline` puts them into the image:
+        /// push it, and name it in `cache_from`. `type=registry,ref=…,mode=max` pushes them by themselves, with the user's logins,
+        /// and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
+        /// BuildKit only.
+        pub cache_to: Vec<String>,
+        /// Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
+        /// `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
+        /// name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+        /// BuildKit only.
+        pub additional_contexts: BTreeMap<String, String>,
         /// The network of `RUN` instructions, such as `host` or `none`.
         pub network: Option<String>,
         /// Lines of `/etc/hosts` for `RUN` instructions: name and address.
@@ -87,7 +100,7 @@ pub enum Builder {
 
 impl BuildOptions {
     fn needs_buildkit(&self) -> bool {
-        !(self.secrets.is_empty() && self.secret_files.is_empty() && self.ssh.is_empty())
+        !(self.secrets.is_empty() && self.secret_files.is_empty() && self.ssh.is_empty() && self.additional_contexts.is_empty() && self.cache_to.is_empty())
     }
 
     /// What the build may ask for while it runs.
@@ -122,7 +135,7 @@ impl Images {
     ///
     /// # Errors
     /// `not_found` when the folder or the Dockerfile is not there, `command_failed` when a `RUN` instruction fails,
-    /// `invalid_input` for a wrong Dockerfile.
+    /// `invalid_input` for a wrong Dockerfile, `unsupported` for what the engine's builder cannot do.
     ///
     /// # Cancel safety
     /// The build ends; steps that are done are reused by the next one.
@@ -139,23 +152,57 @@ impl Images {
 async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::call::Context, resource: &Resource) -> Result<Image> {
     let mut dockerfile = o.dockerfile.clone().unwrap_or_else(|| "Dockerfile".to_owned());
     let inline = o.dockerfile_inline.clone();
-    if inline.is_some() {
-        // A name that no file of the context has.
-        dockerfile = format!(".dockerfile.{:016x}", rand::random::<u64>());
+    if let Some(text) = &inline {
+        // A name that no file of the context has, and the same each time: steps that copy all of the context copy it, too.
+        let digest: String = Sha256::digest(text).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        dockerfile = format!(".dockerfile.{digest}");
     }
     let buildkit = match o.builder {
         Builder::Buildkit => true,
         Builder::Classic if o.needs_buildkit() => {
-            return Err(Error::invalid("the classic builder knows no secrets and no SSH agents").hint("build with BuildKit, or leave them out"));
+            return Err(Error::invalid("the classic builder knows no secrets, SSH agents, additional contexts and cache exports")
+                .hint("build with BuildKit, or leave them out"));
         }
         Builder::Classic => false,
         Builder::Auto => o.needs_buildkit() || engine.client.recommends_buildkit().await?,
     };
-    // The engine calls back over it for as long as the build runs.
-    let session = if buildkit { Some(Session::open(engine, o.offer()?).await?) } else { None };
+    let contexts = Contexts::read(&o.additional_contexts)?;
+    let cache_from = buildkit::imports(&o.cache_from)?;
+    let cache_to = buildkit::exports(&o.cache_to)?;
+    // The engine's own way to BuildKit takes neither contexts nor exports, but for those that lie in the image.
+    let direct = !contexts.is_empty() || cache_to.iter().any(|e| e.kind != "inline");
+    if !contexts.is_empty() {
+        buildkit::knows_contexts(engine).await?;
+    }
+    let mut offer = if buildkit { o.offer()? } else { Offer::default() };
+    let body = match &o.context_tar {
+        Some(_) if inline.is_some() => {
+            return Err(Error::invalid("an inline Dockerfile cannot go with a context that is a tar").hint("put the Dockerfile into the tar"));
+        }
+        Some(data) => {
+            let data = data.0.clone();
+            futures_util::stream::once(async move { Ok(data) }).boxed()
+        }
+        None => folder(context, dockerfile.clone(), inline)?,
+    };
     let config = Config::read()?;
     let mut args = config.proxies(engine.client.endpoint());
     args.extend(o.args.clone());
+    let mut trace = Trace::new(&cx.events, &resource.name);
+    if direct {
+        offer.folders = contexts.folders();
+        offer.context = Mutex::new(Some(body));
+        let session = Session::open(engine, offer).await?;
+        let order = buildkit::Order { options: &o, dockerfile: &dockerfile, args: &args, contexts: &contexts, cache_from: &cache_from, cache_to };
+        let result = buildkit::solve(engine, order, &session, &mut trace).await;
+        drop(session);
+        return engine.images().get(result.map_err(|e| failure(e, &trace.tail()))?).await;
+    }
+    if !cache_to.is_empty() {
+        args.insert("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned());
+    }
+    // The engine calls back over it for as long as the build runs.
+    let session = if buildkit { Some(Session::open(engine, offer).await?) } else { None };
     let mut req =
         Req::post(&["build"]).query("dockerfile", &dockerfile).flag("nocache", o.no_cache).flag("pull", o.pull).query("rm", "true").query("forcerm", "true");
     for tag in &o.tags {
@@ -168,24 +215,14 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
     for (name, value) in [("buildargs", json_map(&args)), ("labels", json_map(&o.labels))] {
         req = req.maybe(name, value);
     }
-    if !o.cache_from.is_empty() {
-        req = req.maybe("cachefrom", serde_json::to_string(&o.cache_from).ok());
+    if !cache_from.is_empty() {
+        req = req.maybe("cachefrom", serde_json::to_string(&cache_from).ok());
     }
     match &session {
         Some(session) => req = req.query("version", "2").query("session", &session.id),
         None => req = req.header("x-registry-config", &logins(&config)),
     }
-    let body = match o.context_tar {
-        Some(data) => {
-            if inline.is_some() {
-                return Err(Error::invalid("an inline Dockerfile cannot go with a context that is a tar").hint("put the Dockerfile into the tar"));
-            }
-            futures_util::stream::once(async move { Ok(data.0) }).boxed()
-        }
-        None => folder(context, dockerfile, inline)?,
-    };
     let mut id = None;
-    let mut trace = Trace::new(&cx.events, &resource.name);
     let mut tail: VecDeque<String> = VecDeque::new();
     let request = req.stream("application/x-tar", body).patient();
     let bytes = engine.client.bytes(request).await?;

@@ -40,14 +40,14 @@ impl Engine {
     /// `npipe:////./pipe/name`.
     ///
     /// With an empty text the engine is found as the docker CLI finds it: `DOCKER_HOST` (with `DOCKER_TLS_VERIFY` and
-    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on Windows `npipe:////./pipe/docker_engine`.
-    /// The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest that is spoken. A version that the
-    /// options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
+    /// `DOCKER_CERT_PATH`), `DOCKER_CONTEXT`, the current context of `config.json`, the default socket: `/var/run/docker.sock`, on
+    /// Windows `npipe:////./pipe/docker_engine`. The engine is asked for its API version at once; 1.41 (Docker 20.10) is the oldest
+    /// that is spoken. A version that the options or `DOCKER_API_VERSION` name is spoken as it is, when the engine knows it.
     ///
     /// # Errors
     /// `invalid_input` for a wrong endpoint, `not_found` for an unknown context, `unreachable`, `untrusted`,
-    /// `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a pipe
-    /// anywhere but on Windows, and for a Unix socket there.
+    /// `unauthorized`, `forbidden`, `unsupported` when the engine is too old, or older than the version that is asked for, for a
+    /// pipe anywhere but on Windows, and for a Unix socket there.
     ///
     /// # Cancel safety
     /// Nothing is left behind.

@@ -1,38 +1,35 @@
-//! The attributes of the Compose Specification and the form of each, as docker compose 2.40 knows them.
+//! The attributes of the canonical form and the type of each.
 
-use super::{
-    form::{Attributes, Form},
-    short,
-};
-use Form::{
-    Any, Bool, Duration, Hosts, Int, List, Map, MapOf, MapOrNull, Mode, Number, Object, ObjectOrNull, OneOf, OneOrTexts, Pairs, PairsOrNull, Short, Size, Text,
-    TextMap, Texts, Via, Words,
+use super::form::{
+    Attributes,
+    Form::{
+        self, Bool, Count, Duration, Hosts, Int, List, Map, MapOrNull, Maybe, Mode, Number, Object, Options, Pairs, PairsOrNull, ProviderOptions, Scalar, Size,
+        Ssh, Strict, Test, Text, TextMap, Texts, Ulimits, Unsigned, Words,
+    },
 };
 
 /// The top level of a file.
 pub(crate) const TOP: Attributes = &[
-    ("version", Text),
     ("name", Text),
-    ("include", Any),
     ("services", Map(SERVICE)),
     ("networks", MapOrNull(NETWORK)),
     ("volumes", MapOrNull(VOLUME)),
     ("secrets", Map(OBJECT)),
     ("configs", Map(OBJECT)),
-    ("models", MapOf(&Any)),
+    ("models", Map(MODEL)),
 ];
 
 const SERVICE: Attributes = &[
     ("annotations", Pairs),
     ("attach", Bool),
     ("blkio_config", Object(BLKIO)),
-    ("build", Via(short::build, &Object(BUILD))),
+    ("build", Object(BUILD)),
     ("cap_add", Texts),
     ("cap_drop", Texts),
-    ("cgroup", OneOf(&["host", "private"])),
+    ("cgroup", Text),
     ("cgroup_parent", Text),
     ("command", Words),
-    ("configs", Short(short::reference, REFERENCE)),
+    ("configs", List(REFERENCE)),
     ("container_name", Text),
     ("cpu_count", Int),
     ("cpu_percent", Number),
@@ -44,23 +41,22 @@ const SERVICE: Attributes = &[
     ("cpus", Number),
     ("cpuset", Text),
     ("credential_spec", Object(&[("config", Text), ("file", Text), ("registry", Text)])),
-    ("depends_on", Via(short::depends_on, &Map(DEPENDENCY))),
-    ("deploy", Object(DEPLOY)),
-    ("develop", Any),
+    ("depends_on", Map(DEPENDENCY)),
+    ("deploy", Maybe(DEPLOY)),
+    ("develop", Maybe(&[("watch", List(WATCH))])),
     ("device_cgroup_rules", Texts),
-    ("devices", Short(short::device, &[("source", Text), ("target", Text), ("permissions", Text)])),
-    ("dns", OneOrTexts),
+    ("devices", List(&[("source", Text), ("target", Text), ("permissions", Text)])),
+    ("dns", Texts),
     ("dns_opt", Texts),
-    ("dns_search", OneOrTexts),
+    ("dns_search", Texts),
     ("domainname", Text),
     ("entrypoint", Words),
-    ("env_file", Via(short::list_of_one, &Short(short::env_file, &[("path", Text), ("required", Bool), ("format", Text)]))),
+    ("env_file", List(&[("path", Text), ("required", Bool), ("format", Text)])),
     ("environment", PairsOrNull),
     ("expose", Texts),
-    ("extends", Any),
     ("external_links", Texts),
     ("extra_hosts", Hosts),
-    ("gpus", Via(short::gpus, &List(DEVICE_REQUEST))),
+    ("gpus", List(DEVICE_REQUEST)),
     ("group_add", Texts),
     ("healthcheck", Object(HEALTHCHECK)),
     ("hostname", Text),
@@ -68,36 +64,37 @@ const SERVICE: Attributes = &[
     ("init", Bool),
     ("ipc", Text),
     ("isolation", Text),
-    ("label_file", OneOrTexts),
+    ("label_file", Texts),
     ("labels", Pairs),
     ("links", Texts),
-    ("logging", Object(&[("driver", Text), ("options", TextMap)])),
+    ("logging", Object(&[("driver", Text), ("options", Options)])),
     ("mac_address", Text),
     ("mem_limit", Size),
     ("mem_reservation", Size),
     ("mem_swappiness", Size),
     ("memswap_limit", Size),
-    ("models", Any),
+    ("models", MapOrNull(&[("endpoint_var", Text), ("model_var", Text)])),
     ("network_mode", Text),
-    ("networks", Via(short::keys, &MapOrNull(SERVICE_NETWORK))),
+    ("networks", MapOrNull(SERVICE_NETWORK)),
     ("oom_kill_disable", Bool),
     ("oom_score_adj", Int),
     ("pid", Text),
     ("pids_limit", Int),
     ("platform", Text),
-    ("ports", Short(short::port, PORT)),
+    ("ports", List(PORT)),
     ("post_start", List(HOOK)),
+    ("pre_start", List(HOOK)),
     ("pre_stop", List(HOOK)),
     ("privileged", Bool),
     ("profiles", Texts),
-    ("provider", Any),
+    ("provider", Object(&[("type", Text), ("options", ProviderOptions)])),
     ("pull_policy", Text),
     ("pull_refresh_after", Text),
     ("read_only", Bool),
     ("restart", Text),
     ("runtime", Text),
-    ("scale", Int),
-    ("secrets", Short(short::reference, REFERENCE)),
+    ("scale", Unsigned),
+    ("secrets", List(REFERENCE)),
     ("security_opt", Texts),
     ("shm_size", Size),
     ("stdin_open", Bool),
@@ -105,14 +102,14 @@ const SERVICE: Attributes = &[
     ("stop_signal", Text),
     ("storage_opt", TextMap),
     ("sysctls", Pairs),
-    ("tmpfs", OneOrTexts),
+    ("tmpfs", Texts),
     ("tty", Bool),
-    ("ulimits", MapOf(&Form::Via(short::ulimit, &Any))),
+    ("ulimits", Ulimits),
     ("use_api_socket", Bool),
     ("user", Text),
     ("userns_mode", Text),
     ("uts", Text),
-    ("volumes", Short(short::volume, MOUNT)),
+    ("volumes", List(MOUNT)),
     ("volumes_from", Texts),
     ("working_dir", Text),
 ];
@@ -131,28 +128,28 @@ const BUILD: Attributes = &[
     ("labels", Pairs),
     ("network", Text),
     ("no_cache", Bool),
-    ("no_cache_filter", OneOrTexts),
+    ("no_cache_filter", Texts),
     ("platforms", Texts),
     ("privileged", Bool),
-    ("provenance", Text),
+    ("provenance", Scalar),
     ("pull", Bool),
-    ("sbom", Text),
-    ("secrets", Short(short::build_secret, REFERENCE)),
+    ("sbom", Scalar),
+    ("secrets", List(REFERENCE)),
     ("shm_size", Size),
-    ("ssh", Via(short::ssh, &List(&[("id", Text), ("path", Text)]))),
+    ("ssh", Ssh),
     ("tags", Texts),
     ("target", Text),
-    ("ulimits", MapOf(&Form::Via(short::ulimit, &Any))),
+    ("ulimits", Ulimits),
 ];
 
 const DEPLOY: Attributes = &[
     ("endpoint_mode", Text),
     ("labels", Pairs),
-    ("mode", OneOf(&["replicated", "global", "replicated-job", "global-job"])),
-    ("placement", Object(&[("constraints", Texts), ("preferences", List(&[("spread", Text)])), ("max_replicas_per_node", Int)])),
-    ("replicas", Int),
+    ("mode", Text),
+    ("placement", Object(&[("constraints", Texts), ("preferences", List(&[("spread", Text)])), ("max_replicas_per_node", Unsigned)])),
+    ("replicas", Unsigned),
     ("resources", Object(&[("limits", Object(AMOUNT)), ("reservations", Object(AMOUNT))])),
-    ("restart_policy", Object(&[("condition", Text), ("delay", Duration), ("max_attempts", Int), ("window", Duration)])),
+    ("restart_policy", Object(&[("condition", Text), ("delay", Duration), ("max_attempts", Unsigned), ("window", Duration)])),
     ("rollback_config", Object(UPDATE)),
     ("update_config", Object(UPDATE)),
 ];
@@ -165,30 +162,24 @@ const AMOUNT: Attributes = &[
     ("generic_resources", List(&[("discrete_resource_spec", Object(&[("kind", Text), ("value", Int)]))])),
 ];
 
-const UPDATE: Attributes = &[
-    ("parallelism", Int),
-    ("delay", Duration),
-    ("failure_action", Text),
-    ("monitor", Duration),
-    ("max_failure_ratio", Number),
-    ("order", OneOf(&["start-first", "stop-first"])),
-];
+const UPDATE: Attributes =
+    &[("parallelism", Unsigned), ("delay", Duration), ("failure_action", Text), ("monitor", Duration), ("max_failure_ratio", Number), ("order", Text)];
 
-const DEVICE_REQUEST: Attributes = &[("capabilities", Texts), ("count", Via(short::count, &Int)), ("device_ids", Texts), ("driver", Text), ("options", Pairs)];
+const DEVICE_REQUEST: Attributes = &[("capabilities", Texts), ("count", Count), ("device_ids", Texts), ("driver", Text), ("options", Pairs)];
 
 const HEALTHCHECK: Attributes = &[
     ("disable", Bool),
     ("interval", Duration),
-    ("retries", Int),
+    ("retries", Unsigned),
     ("start_interval", Duration),
     ("start_period", Duration),
-    ("test", Via(short::health_test, &Texts)),
+    ("test", Test),
     ("timeout", Duration),
 ];
 
 const SERVICE_NETWORK: Attributes = &[
     ("aliases", Texts),
-    ("driver_opts", TextMap),
+    ("driver_opts", Options),
     ("gw_priority", Int),
     ("interface_name", Text),
     ("ipv4_address", Text),
@@ -198,30 +189,35 @@ const SERVICE_NETWORK: Attributes = &[
     ("priority", Int),
 ];
 
-const DEPENDENCY: Attributes =
-    &[("condition", OneOf(&["service_started", "service_healthy", "service_completed_successfully"])), ("restart", Bool), ("required", Bool)];
+const DEPENDENCY: Attributes = &[("condition", Text), ("restart", Bool), ("required", Bool)];
 
 const REFERENCE: Attributes = &[("source", Text), ("target", Text), ("uid", Text), ("gid", Text), ("mode", Mode)];
 
-const PORT: Attributes = &[("name", Text), ("mode", Text), ("host_ip", Text), ("target", Int), ("published", Text), ("protocol", Text), ("app_protocol", Text)];
+const PORT: Attributes =
+    &[("name", Text), ("mode", Text), ("host_ip", Text), ("target", Unsigned), ("published", Text), ("protocol", Text), ("app_protocol", Text)];
 
 const MOUNT: Attributes = &[
-    ("type", OneOf(&["bind", "volume", "tmpfs", "npipe", "cluster", "image"])),
+    ("type", Text),
     ("source", Text),
     ("target", Text),
     ("read_only", Bool),
     ("consistency", Text),
     ("bind", Object(&[("propagation", Text), ("create_host_path", Bool), ("recursive", Text), ("selinux", Text)])),
     ("volume", Object(&[("nocopy", Bool), ("subpath", Text), ("labels", Pairs)])),
-    ("tmpfs", Object(&[("size", Size), ("mode", Int)])),
+    ("tmpfs", Object(&[("size", Size), ("mode", Strict)])),
     ("image", Object(&[("subpath", Text)])),
 ];
+
+const MODEL: Attributes = &[("name", Text), ("model", Text), ("context_size", Int), ("runtime_flags", Texts)];
+
+const WATCH: Attributes =
+    &[("action", Text), ("exec", Object(HOOK)), ("ignore", Texts), ("include", Texts), ("initial_sync", Bool), ("path", Text), ("target", Text)];
 
 const HOOK: Attributes = &[("command", Words), ("user", Text), ("privileged", Bool), ("working_dir", Text), ("environment", PairsOrNull)];
 
 const BLKIO: Attributes = &[
-    ("weight", Int),
-    ("weight_device", List(&[("path", Text), ("weight", Int)])),
+    ("weight", Strict),
+    ("weight_device", List(&[("path", Text), ("weight", Strict)])),
     ("device_read_bps", List(RATE)),
     ("device_read_iops", List(RATE)),
     ("device_write_bps", List(RATE)),
@@ -233,16 +229,16 @@ const RATE: Attributes = &[("path", Text), ("rate", Size)];
 const NETWORK: Attributes = &[
     ("name", Text),
     ("driver", Text),
-    ("driver_opts", TextMap),
+    ("driver_opts", Options),
     (
         "ipam",
         Object(&[
             ("driver", Text),
             ("config", List(&[("subnet", Text), ("gateway", Text), ("ip_range", Text), ("aux_addresses", TextMap)])),
-            ("options", TextMap),
+            ("options", Options),
         ]),
     ),
-    ("external", Via(short::external, &Bool)),
+    ("external", Bool),
     ("internal", Bool),
     ("attachable", Bool),
     ("labels", Pairs),
@@ -250,19 +246,19 @@ const NETWORK: Attributes = &[
     ("enable_ipv6", Bool),
 ];
 
-const VOLUME: Attributes = &[("name", Text), ("driver", Text), ("driver_opts", TextMap), ("external", Via(short::external, &Bool)), ("labels", Pairs)];
+const VOLUME: Attributes = &[("name", Text), ("driver", Text), ("driver_opts", Options), ("external", Bool), ("labels", Pairs)];
 
 const OBJECT: Attributes = &[
     ("name", Text),
     ("file", Text),
     ("environment", Text),
     ("content", Text),
-    ("external", Via(short::external, &Bool)),
+    ("external", Bool),
     ("labels", Pairs),
     ("driver", Text),
-    ("driver_opts", TextMap),
+    ("driver_opts", Options),
     ("template_driver", Text),
 ];
 
 /// The form of a whole file.
-pub(crate) const FILE: Form = ObjectOrNull(TOP);
+pub(crate) const FILE: Form = Object(TOP);

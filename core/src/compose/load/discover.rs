@@ -1,11 +1,11 @@
-//! Which files, which folder, which variables and which name a project has.
+//! Which files, which folder, which variables and which profiles a project has.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use super::{LoadOptions, dotenv, paths, process_environment, yaml::Node};
+use super::{LoadOptions, dotenv, paths, process_environment};
 use crate::error::{Diagnostic, Error, Result};
 
 /// The names of files that are looked for, the first one first.
@@ -19,20 +19,63 @@ pub(super) struct Found {
     pub(super) profiles: Vec<String>,
     /// The name that goes before the files' own.
     pub(super) name: Option<String>,
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
-pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions) -> Result<Found> {
+pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: &dyn Fn(&Path, &Path) -> Result<String>) -> Result<Found> {
     let here = std::env::current_dir().map_err(|e| Error::file(".", e))?;
-    let process = if o.clear_env { BTreeMap::new() } else { process_environment() };
-    let variable = |name: &str| o.env.get(name).or_else(|| process.get(name)).cloned().filter(|v| !v.is_empty());
-    let mut files: Vec<PathBuf> = files.iter().map(|f| PathBuf::from(paths::absolute(&here, &f.display().to_string()))).collect();
-    let start = o.project_dir.as_ref().map(|d| PathBuf::from(paths::absolute(&here, &d.display().to_string())));
-    if files.is_empty() && !is_text {
-        if let Some(list) = variable("COMPOSE_FILE") {
-            let separator = variable("COMPOSE_PATH_SEPARATOR").unwrap_or_else(|| ":".to_owned());
-            files = list.split(separator.as_str()).map(|f| PathBuf::from(paths::absolute(&here, f))).collect();
+    let full = |folder: &Path, path: &Path| PathBuf::from(paths::absolute(folder, &path.display().to_string()));
+    let mut env = if o.clear_env { BTreeMap::new() } else { process_environment() };
+    env.extend(o.env.clone());
+    let mut warnings = Vec::new();
+    let mut files: Vec<PathBuf> = files.iter().map(|f| full(&here, f)).collect();
+    let start = o.project_dir.as_ref().map(|d| full(&here, d));
+    let beside = |files: &[PathBuf]| start.clone().or_else(|| files.first().and_then(|f| f.parent()).map(Path::to_owned));
+    let base = start.clone().unwrap_or_else(|| here.clone());
+    // The files of variables: those that are named, else `.env` of the folder as far as it is known, and of the one that
+    // the files are found in.
+    let set = |env: &BTreeMap<String, String>, name: &str| env.get(name).filter(|v| !v.is_empty()).cloned();
+    let mut named: Vec<PathBuf> = o.env_files.iter().map(|f| full(&here, f)).collect();
+    if named.is_empty() {
+        named.extend(set(&env, "COMPOSE_ENV_FILES").iter().flat_map(|l| l.split(',')).map(|f| full(&base, Path::new(f))));
+    }
+    let without = set(&env, "COMPOSE_DISABLE_ENV_FILE").is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "1" | "t" | "true"));
+    let take = |folder: &Path, env: &mut BTreeMap<String, String>, warnings: &mut Vec<Diagnostic>| -> Result<()> {
+        let default = folder.join(".env");
+        let list: &[PathBuf] = if !named.is_empty() {
+            &named
+        } else if !without && default.is_file() {
+            std::slice::from_ref(&default)
         } else {
-            files = default_files(start.as_deref().unwrap_or(&here))?;
+            &[]
+        };
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for file in list {
+            let text = read(file, folder)?;
+            let before = all.clone();
+            let lookup = |name: &str| env.get(name).or_else(|| before.get(name)).cloned();
+            let mut unset = Vec::new();
+            let found = dotenv::parse(&text, &lookup, &mut |n| unset.push(n.to_owned()))
+                .map_err(|w| Error::compose(vec![w.diagnostic(&file.display().to_string(), "")]))?;
+            all.extend(found);
+            for name in unset {
+                let message = format!("the variable `{name}` is not set; an empty text is used");
+                warnings.push(Diagnostic { file: file.display().to_string(), message, ..Diagnostic::default() });
+            }
+        }
+        for (key, value) in all {
+            env.entry(key).or_insert(value);
+        }
+        Ok(())
+    };
+    let first = beside(&files).unwrap_or_else(|| here.clone());
+    take(&first, &mut env, &mut warnings)?;
+    if files.is_empty() && !is_text {
+        if let Some(list) = set(&env, "COMPOSE_FILE") {
+            let separator = set(&env, "COMPOSE_PATH_SEPARATOR").unwrap_or_else(|| ":".to_owned());
+            files = list.split(separator.as_str()).map(|f| full(&base, Path::new(f))).collect();
+        } else {
+            files = default_files(&base, &mut warnings)?;
         }
     }
     for file in &files {
@@ -42,36 +85,31 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions) -> Res
                 .with("path", file.display().to_string()));
         }
     }
-    let folder = start.or_else(|| files.first().and_then(|f| f.parent()).map(Path::to_owned)).unwrap_or_else(|| here.clone());
-    let mut env_files: Vec<PathBuf> = o.env_files.iter().map(|f| PathBuf::from(paths::absolute(&here, &f.display().to_string()))).collect();
-    if env_files.is_empty() {
-        env_files = vec![folder.join(".env")];
-        env_files.retain(|f| f.is_file());
+    let folder = beside(&files).unwrap_or(here);
+    if folder != first && named.is_empty() {
+        take(&folder, &mut env, &mut warnings)?;
     }
-    let mut env: BTreeMap<String, String> = BTreeMap::new();
-    let outer = |name: &str| o.env.get(name).or_else(|| process.get(name)).cloned();
-    for file in &env_files {
-        let text = std::fs::read_to_string(file).map_err(|e| Error::file(file, e))?;
-        let before = env.clone();
-        let lookup = |name: &str| outer(name).or_else(|| before.get(name).cloned());
-        let read = dotenv::parse(&text, &lookup).map_err(|w| {
-            Error::compose(vec![Diagnostic { file: file.display().to_string(), line: w.line, column: 1, message: w.message, ..Diagnostic::default() }])
-        })?;
-        env.extend(read);
-    }
-    env.extend(process);
-    env.extend(o.env.clone());
     let mut profiles = o.profiles.clone();
     if profiles.is_empty() {
-        profiles = env.get("COMPOSE_PROFILES").map(|p| p.split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect()).unwrap_or_default();
+        // Without any, the profile of no name is active.
+        profiles.extend(env.get("COMPOSE_PROFILES").map_or("", String::as_str).split(',').map(|p| p.trim().to_owned()));
     }
-    let name = o.name.clone().or_else(|| env.get("COMPOSE_PROJECT_NAME").cloned().filter(|n| !n.is_empty()));
-    Ok(Found { files, folder, env, profiles, name })
+    let name = o.name.clone().or_else(|| set(&env, "COMPOSE_PROJECT_NAME"));
+    Ok(Found { files, folder, env, profiles, name, warnings })
 }
 
-fn default_files(start: &Path) -> Result<Vec<PathBuf>> {
+fn default_files(start: &Path, warnings: &mut Vec<Diagnostic>) -> Result<Vec<PathBuf>> {
     for folder in start.ancestors() {
-        let there = |names: &[&str]| names.iter().map(|n| folder.join(n)).find(|f| f.is_file());
+        let mut there = |names: &[&str]| {
+            let all: Vec<PathBuf> = names.iter().map(|n| folder.join(n)).filter(|f| f.is_file()).collect();
+            if let [first, rest @ ..] = all.as_slice()
+                && !rest.is_empty()
+            {
+                let message = "other files of the usual names lie beside this one; it is used alone".to_owned();
+                warnings.push(Diagnostic { file: first.display().to_string(), message, ..Diagnostic::default() });
+            }
+            all.into_iter().next()
+        };
         if let Some(file) = there(&NAMES) {
             return Ok([Some(file), there(&OVERRIDES)].into_iter().flatten().collect());
         }
@@ -85,20 +123,18 @@ pub(crate) fn normal_name(text: &str) -> String {
     kept.trim_start_matches(['-', '_']).to_owned()
 }
 
-pub(super) fn project_name(given: &Option<String>, whole: &Node, folder: &Path) -> Result<String> {
-    let checked = |name: &str| {
+/// The project's name: the one that is given, else the files' own, else the folder's.
+pub(super) fn project_name(given: Option<&str>, own: Option<&str>, folder: &Path) -> Result<String> {
+    if let Some(name) = given {
         if name == normal_name(name) && !name.is_empty() {
             return Ok(name.to_owned());
         }
         let message = format!("`{}` cannot be a project's name", crate::error::escape(name));
-        Err(Error::invalid(message).hint("use lower-case letters, digits, `-` and `_`, and begin with a letter or digit"))
+        return Err(Error::invalid(message).hint("use lower-case letters, digits, `-` and `_`, and begin with a letter or digit"));
+    }
+    let name = match own {
+        Some(own) => normal_name(own),
+        None => normal_name(&folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()),
     };
-    if let Some(name) = given {
-        return checked(name);
-    }
-    if let Some(name) = whole.get("name").and_then(Node::as_str).filter(|n| !n.is_empty()) {
-        return checked(name);
-    }
-    let name = normal_name(&folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default());
     if name.is_empty() { Err(Error::invalid("the project has no name").hint("give `name`, or put one into the file")) } else { Ok(name) }
 }

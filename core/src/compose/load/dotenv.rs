@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::interpolate::{self, Lookup};
+use crate::error::Diagnostic;
 
 /// A problem in such a file: its line and what is wrong. Never holds a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,98 +12,147 @@ pub(crate) struct Wrong {
     pub(crate) message: String,
 }
 
-/// Reads `text`; `outer` gives variables from outside. A key without a value takes the one from outside, if any.
-pub(crate) fn parse(text: &str, outer: Lookup<'_>) -> Result<BTreeMap<String, String>, Wrong> {
+impl Wrong {
+    pub(crate) fn diagnostic(self, file: &str, path: &str) -> Diagnostic {
+        let expected = Some("lines of NAME=value".to_owned());
+        Diagnostic { file: file.to_owned(), line: self.line, column: 1, path: path.to_owned(), message: self.message, expected, ..Diagnostic::default() }
+    }
+}
+
+/// White space within a line.
+fn is_space(c: char) -> bool {
+    matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
+}
+
+/// Reads `text`; `outer` gives variables from outside. A name without a value takes the one from outside, if any.
+/// `missing` is told of variables in values that are not set.
+pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-    let mut rest = text.as_str();
-    let mut line = 1u32;
+    let whole = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let mut rest = whole.as_str();
     loop {
-        let trimmed = rest.trim_start_matches([' ', '\t']);
-        if trimmed.is_empty() {
+        rest = rest.trim_start();
+        if rest.is_empty() {
             return Ok(found);
         }
-        let wrong = |line: u32, message: &str| Wrong { line, message: message.to_owned() };
-        if let Some(after) = trimmed.strip_prefix('\n') {
-            rest = after;
-            line += 1;
+        let line = || whole.get(..whole.len() - rest.len()).unwrap_or_default().matches('\n').count() as u32 + 1;
+        let wrong = |message: &str| Wrong { line: line(), message: message.to_owned() };
+        if rest.starts_with('#') {
+            rest = rest.find('\n').and_then(|at| rest.get(at..)).unwrap_or_default();
             continue;
         }
-        if trimmed.starts_with('#') {
-            rest = trimmed.find('\n').map_or("", |at| trimmed.get(at..).unwrap_or_default());
-            continue;
+        let entry = match rest.strip_prefix("export") {
+            Some(after) if after.starts_with(char::is_whitespace) => after.trim_start(),
+            _ => rest,
+        };
+        let mut end = None;
+        for (at, c) in entry.char_indices() {
+            if matches!(c, '=' | ':' | '\n') {
+                end = Some((at, c));
+                break;
+            }
+            if !(is_space(c) || c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']')) {
+                return Err(wrong("a name may hold letters, digits, `_`, `.`, `-`, `[` and `]` only"));
+            }
         }
-        let entry = trimmed.strip_prefix("export ").unwrap_or(trimmed).trim_start_matches([' ', '\t']);
-        let end = entry.find(['=', ':', '\n']).unwrap_or(entry.len());
-        let (key, after) = entry.split_at(end);
-        let key = key.trim();
-        if key.is_empty() || key.contains(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))) {
-            return Err(wrong(line, "a name may hold letters, digits, `_`, `.` and `-` only"));
+        // Without any sign, what is there is the value of no name.
+        let (key, after) = match end {
+            Some((at, _)) => (entry.get(..at).unwrap_or_default().trim_end(), entry.get(at + 1..).unwrap_or_default()),
+            None => ("", entry),
+        };
+        if key.contains(' ') {
+            return Err(wrong("a name cannot hold a space"));
         }
-        if after.is_empty() || after.starts_with('\n') {
+        if end.is_some_and(|(_, c)| c == '\n') {
             if let Some(value) = outer(key) {
                 found.insert(key.to_owned(), value);
             }
             rest = after;
             continue;
         }
-        let value = after.get(1..).unwrap_or_default().trim_start_matches([' ', '\t']);
-        let (value, after) = value_of(value, &found, outer).map_err(|m| wrong(line, m))?;
-        line += trimmed.len().checked_sub(after.len()).and_then(|n| trimmed.get(..n)).map_or(0, |s| s.matches('\n').count() as u32);
+        let (value, after) = value_of(after.trim_start_matches(is_space), &found, outer, missing).map_err(wrong)?;
         found.insert(key.to_owned(), value);
         rest = after;
     }
 }
 
-fn value_of<'a>(text: &'a str, found: &BTreeMap<String, String>, outer: Lookup<'_>) -> Result<(String, &'a str), &'static str> {
+fn value_of<'a>(text: &'a str, found: &BTreeMap<String, String>, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<(String, &'a str), &'static str> {
     let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned());
-    let fill =
-        |text: &str| interpolate::text(text, &lookup, &mut |_| {}).map(|o| o.text).map_err(|_| "a variable in the value is written wrongly or has no value");
-    let to_end = |after: &'a str| after.find('\n').map_or("", |at| after.get(at..).unwrap_or_default());
-    let mut chars = text.char_indices();
-    match chars.next() {
-        Some((_, quote @ ('\'' | '"'))) => {
-            let mut escaped = false;
-            for (at, c) in chars {
-                if escaped {
-                    escaped = false;
-                } else if c == '\\' {
-                    escaped = true;
-                } else if c == quote {
-                    let raw = text.get(1..at).unwrap_or_default();
-                    let after = to_end(text.get(at + 1..).unwrap_or_default());
-                    return Ok((if quote == '"' { fill(&unescape(raw))? } else { raw.replace("\\'", "'") }, after));
-                }
-            }
-            Err("a quote is not closed")
+    let mut fill =
+        |text: &str| interpolate::text(text, &lookup, missing).map(|o| o.text).map_err(|_| "a variable in the value is written wrongly or has no value");
+    let Some(quote @ ('\'' | '"')) = text.chars().next() else {
+        let end = text.find('\n').unwrap_or(text.len());
+        let (line, after) = text.split_at(end);
+        let raw = line.split(" #").next().unwrap_or_default().trim_end();
+        return Ok((fill(raw)?, after));
+    };
+    let mut escaped = false;
+    let mut raw = String::new();
+    for (at, c) in text.char_indices().skip(1) {
+        if c == quote && !escaped {
+            let value = if quote == '"' { fill(&unescape(&raw))? } else { raw };
+            return Ok((value, text.get(at + 1..).unwrap_or_default()));
         }
-        _ => {
-            let end = text.find('\n').unwrap_or(text.len());
-            let (line, after) = text.split_at(end);
-            let cut = line.find(" #").or_else(|| line.find("\t#")).unwrap_or(if line.starts_with('#') { 0 } else { line.len() });
-            let raw = line.get(..cut).unwrap_or_default().trim_end();
-            Ok((fill(raw)?, after))
+        if c == '\\' && !escaped {
+            escaped = true;
+            continue;
         }
+        if escaped && c != quote {
+            raw.push('\\');
+        }
+        escaped = false;
+        raw.push(c);
     }
+    Err("a quote is not closed")
 }
 
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
+    let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         if c != '\\' {
             out.push(c);
             continue;
         }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
-            Some('$') => out.push_str("$$"),
-            Some(c @ ('"' | '\\' | '\'')) => out.push(c),
-            Some(c) => {
-                out.push('\\');
-                out.push(c);
+        match chars.peek().copied() {
+            Some('0') => {
+                chars.next();
+                let mut digits = String::new();
+                while digits.len() < 3
+                    && let Some(digit) = chars.next_if(char::is_ascii_digit)
+                {
+                    digits.push(digit);
+                }
+                match u8::from_str_radix(&digits, 8).ok().filter(|_| digits.len() == 3) {
+                    Some(byte) => out.push(char::from(byte)),
+                    None => {
+                        out.push('\\');
+                        out.push_str(&digits);
+                    }
+                }
+            }
+            Some(next) => {
+                let plain = match next {
+                    'a' => Some("\u{7}"),
+                    'b' => Some("\u{8}"),
+                    'f' => Some("\u{c}"),
+                    'n' => Some("\n"),
+                    'r' => Some("\r"),
+                    't' => Some("\t"),
+                    'v' => Some("\u{b}"),
+                    // A dollar that stays one when variables are filled in.
+                    '$' => Some("$$"),
+                    '"' => Some("\""),
+                    '\\' => Some("\\"),
+                    _ => None,
+                };
+                match plain {
+                    Some(plain) => {
+                        chars.next();
+                        out.push_str(plain);
+                    }
+                    None => out.push('\\'),
+                }
             }
             None => out.push('\\'),
         }
@@ -111,14 +161,24 @@ fn unescape(text: &str) -> String {
 }
 
 /// Reads a file in which values stand as they are: no quotes, no variables.
-pub(crate) fn parse_raw(text: &str) -> Result<BTreeMap<String, String>, Wrong> {
+pub(crate) fn parse_raw(text: &str, outer: Lookup<'_>) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found = BTreeMap::new();
-    for (i, line) in text.lines().enumerate() {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+    for (i, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (key, value) = line.split_once('=').ok_or(Wrong { line: i as u32 + 1, message: "a line must be NAME=value".to_owned() })?;
-        found.insert(key.trim().to_owned(), value.to_owned());
+        let wrong = |message: &str| Wrong { line: i as u32 + 1, message: message.to_owned() };
+        let (name, value) = line.split_once('=').map_or((line, None), |(n, v)| (n, Some(v)));
+        if name.is_empty() {
+            return Err(wrong("a line has no name before its `=`"));
+        }
+        if name.contains(char::is_whitespace) {
+            return Err(wrong("a name cannot hold white space"));
+        }
+        if let Some(value) = value.map(str::to_owned).or_else(|| outer(name)) {
+            found.insert(name.to_owned(), value);
+        }
     }
     Ok(found)
 }
@@ -130,21 +190,34 @@ mod tests {
     #[test]
     fn every_form() {
         let outer = |n: &str| (n == "OUT").then(|| "o".to_owned());
-        let text = "# c\nA=1\nexport B = two words # note\nC='$A lit'\nD=\"x\\n${A}\"\nE: y\nOUT\nNONE\nF=${A}-${OUT}\nG=a#b\nH=\nI=\"two\nlines\"\nJ=after\n";
-        let found = parse(text, &outer).unwrap();
-        let get = |k: &str| found.get(k).map(String::as_str);
-        assert_eq!(get("A"), Some("1"));
-        assert_eq!(get("B"), Some("two words"));
-        assert_eq!(get("C"), Some("$A lit"));
-        assert_eq!(get("D"), Some("x\n1"));
-        assert_eq!(get("E"), Some("y"));
-        assert_eq!(get("OUT"), Some("o"));
-        assert_eq!(get("NONE"), None);
-        assert_eq!(get("F"), Some("1-o"));
-        assert_eq!(get("G"), Some("a#b"));
-        assert_eq!(get("H"), Some(""));
-        assert_eq!(get("I"), Some("two\nlines"));
-        assert_eq!(get("J"), Some("after"));
-        assert_eq!(parse("A=1\nB C=2\n", &outer).unwrap_err().line, 2);
+        let text = "# c\nA=1\nexport B = two words # note\nC='$A lit'\nD=\"x\\n${A}\"\nE: y\nOUT\nNONE\nF=${A}-${OUT}\nG=a#b\nH=\nI=\"two\nlines\"\nJ=after\nK=\"\\$A\\0101\" L=2\n";
+        let found = parse(text, &outer, &mut |_| {}).unwrap();
+        let expected = [
+            ("A", Some("1")),
+            ("B", Some("two words")),
+            ("C", Some("$A lit")),
+            ("D", Some("x\n1")),
+            ("E", Some("y")),
+            ("OUT", Some("o")),
+            ("NONE", None),
+            ("F", Some("1-o")),
+            ("G", Some("a#b")),
+            ("H", Some("")),
+            ("I", Some("two\nlines")),
+            ("J", Some("after")),
+            ("K", Some("$AA")),
+            ("L", Some("2")),
+        ];
+        for (name, value) in expected {
+            assert_eq!(found.get(name).map(String::as_str), value, "{name}");
+        }
+        assert_eq!(parse("A=1\nB C=2\n", &outer, &mut |_| {}).unwrap_err().line, 2);
+    }
+
+    #[test]
+    fn raw_files_keep_what_stands_there() {
+        let found = parse_raw("A='x' # y\n B=$A\nOUT\nNONE\n", &|n| (n == "OUT").then(|| "o".to_owned())).unwrap();
+        assert_eq!(found.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(), ["A='x' # y", "B=$A", "OUT=o"]);
+        assert!(parse_raw("export A=1", &|_| None).is_err());
     }
 }

@@ -2,61 +2,90 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Loader, Problems, dotenv};
-use crate::{
-    compose::model::{Model, Service},
-    error::Diagnostic,
+use super::{
+    Loader, Problems, dotenv,
+    node::{Node, Trail},
 };
+use crate::{compose::model::Model, error::Error};
 
-pub(super) fn fold(model: &mut Model, loader: &Loader<'_>, problems: &mut Problems) {
+/// The item of a list of a service, for its place.
+fn item(whole: &Node, service: &str, list: &str, at: usize) -> Node {
+    let found = whole.get("services").and_then(|s| s.get(service)?.get(list)?.items().get(at));
+    found.cloned().unwrap_or_else(|| Node::new(super::node::Yaml::Null, &whole.place))
+}
+
+/// Folds the variables of files in.
+pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, env: &BTreeMap<String, String>, problems: &mut Problems) {
+    let root = Trail::ROOT;
+    let section = root.key("services");
     for (name, service) in &mut model.services {
-        environment(name, service, loader, problems);
-        labels(name, service, loader, problems);
-    }
-}
-
-fn note(problems: &mut Problems, file: &str, line: u32, path: String, message: String) {
-    problems.errors.push(Diagnostic { file: file.to_owned(), line, column: u32::from(line > 0), path, message, ..Diagnostic::default() });
-}
-
-fn environment(name: &str, service: &mut Service, loader: &Loader<'_>, problems: &mut Problems) {
-    let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for file in &service.env_file {
-        let path = format!("services.{name}.env_file");
-        if !file.required && !Path::new(&file.path).exists() {
-            continue;
-        }
-        let text = match loader.text(Path::new(&file.path)) {
-            Ok(text) => text,
-            Err(e) => {
-                note(problems, &file.path, 0, path, e.message().to_owned());
+        let trail = section.key(name);
+        let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let list = trail.key("env_file");
+        for (i, file) in service.env_file.iter().enumerate() {
+            let (at, trail) = (item(whole, name, "env_file", i), list.index(i));
+            if !file.required && !Path::new(&file.path).exists() {
                 continue;
             }
-        };
-        let before = all.clone();
-        let outer = |key: &str| loader.env.get(key).cloned().or_else(|| before.get(key).cloned().flatten());
-        let read = if file.format == "raw" { dotenv::parse_raw(&text) } else { dotenv::parse(&text, &outer) };
-        match read {
-            Ok(found) => all.extend(found.into_iter().map(|(k, v)| (k, Some(v)))),
-            Err(wrong) => note(problems, &file.path, wrong.line, path, wrong.message),
+            if !matches!(file.format.as_str(), "" | "raw") {
+                let format = at.get("format").unwrap_or(&at);
+                problems.errors.push(format.unexpected(&trail.key("format"), "raw"));
+                continue;
+            }
+            let Some(text) = text(&file.path, &at, &trail, loader, problems) else { continue };
+            let outer = |key: &str| env.get(key).cloned();
+            let before = |key: &str| outer(key).or_else(|| all.get(key).cloned().flatten());
+            let mut unset = Vec::new();
+            let read = if file.format == "raw" { dotenv::parse_raw(&text, &outer) } else { dotenv::parse(&text, &before, &mut |n| unset.push(n.to_owned())) };
+            warn(&unset, &file.path, &trail, problems);
+            match read {
+                Ok(found) => all.extend(found.into_iter().map(|(k, v)| (k, Some(v)))),
+                Err(wrong) => problems.errors.push(wrong.diagnostic(&file.path, &trail.path())),
+            }
         }
+        if !all.is_empty() {
+            all.extend(std::mem::take(&mut service.environment));
+            service.environment = all;
+        }
+        service.env_file.clear();
     }
-    all.extend(std::mem::take(&mut service.environment));
-    service.environment = all;
-    service.env_file.clear();
 }
 
-fn labels(name: &str, service: &mut Service, loader: &Loader<'_>, problems: &mut Problems) {
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
-    for file in &service.label_file {
-        let path = format!("services.{name}.label_file");
-        match loader.text(Path::new(file)).map(|text| dotenv::parse(&text, &|_| None)) {
-            Ok(Ok(found)) => all.extend(found),
-            Ok(Err(wrong)) => note(problems, file, wrong.line, path, wrong.message),
-            Err(e) => note(problems, file, 0, path, e.message().to_owned()),
+/// Folds the labels of files in.
+pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, problems: &mut Problems) {
+    let root = Trail::ROOT;
+    let section = root.key("services");
+    for (name, service) in &mut model.services {
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        let trail = section.key(name);
+        let list = trail.key("label_file");
+        for (i, file) in service.label_file.iter().enumerate() {
+            let (at, trail) = (item(whole, name, "label_file", i), list.index(i));
+            let Some(text) = text(file, &at, &trail, loader, problems) else { continue };
+            let mut unset = Vec::new();
+            match dotenv::parse(&text, &|_| None, &mut |n| unset.push(n.to_owned())) {
+                Ok(found) => labels.extend(found),
+                Err(wrong) => problems.errors.push(wrong.diagnostic(file, &trail.path())),
+            }
+            warn(&unset, file, &trail, problems);
         }
+        if !labels.is_empty() {
+            labels.extend(std::mem::take(&mut service.labels));
+            service.labels = labels;
+        }
+        service.label_file.clear();
     }
-    all.extend(std::mem::take(&mut service.labels));
-    service.labels = all;
-    service.label_file.clear();
+}
+
+fn warn(unset: &[String], file: &str, trail: &Trail<'_>, problems: &mut Problems) {
+    for name in unset {
+        let mut d = super::node::Place::default().diagnostic(&trail.path(), format!("the variable `{name}` is not set; an empty text is used"));
+        file.clone_into(&mut d.file);
+        problems.warnings.push(d);
+    }
+}
+
+fn text(file: &str, at: &Node, trail: &Trail<'_>, loader: &Loader<'_>, problems: &mut Problems) -> Option<String> {
+    let read = if file.is_empty() { Err(Error::invalid("a path is missing")) } else { loader.text(Path::new(file)) };
+    read.map_err(|e| problems.errors.push(at.problem(trail, e.message().to_owned()))).ok()
 }

@@ -3,75 +3,129 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Loader, Problems, join, merge,
-    yaml::{Node, Yaml},
+    Loader, Problems, Scope, merge,
+    node::{Node, Trail, Yaml},
+    paths,
 };
+use crate::error::{escape, nearest};
+
+/// So many services may stand behind each other.
+const LONGEST: usize = 100;
+
+/// Where the services that are resolved stand.
+struct Here<'a> {
+    file: &'a Path,
+    folder: &'a Path,
+    scope: &'a Scope<'a>,
+}
 
 /// Resolves `extends` in all services of a file.
-pub(super) fn resolve(file: &mut Node, folder: &Path, loader: &Loader<'_>, problems: &mut Problems) {
-    let Some(services) = file.get("services").cloned() else { return };
-    let names: Vec<String> = services.entries().iter().map(|(k, _)| k.name.clone()).collect();
-    for name in names {
-        let mut seen = Vec::new();
-        if let Some(done) = service(&services, &name, folder, loader, problems, &mut seen)
-            && let Some(all) = file.get_mut("services")
-        {
-            all.set(&name, done);
+pub(super) fn resolve(file: &mut Node, name: &Path, loader: &Loader<'_>, scope: &Scope<'_>, problems: &mut Problems) {
+    let Some(services) = file.get_mut("services") else { return };
+    let here = Here { file: name, folder: scope.folder, scope };
+    let waiting: Vec<String> = services.each().filter(|(_, s)| s.get("extends").is_some()).map(|(k, _)| k.name.to_string()).collect();
+    for name in waiting {
+        if let Some(done) = service(services, &name, &here, loader, problems, &mut Vec::new()) {
+            services.set(&name, done);
         }
     }
 }
 
-fn service(services: &Node, name: &str, folder: &Path, loader: &Loader<'_>, problems: &mut Problems, seen: &mut Vec<(PathBuf, String)>) -> Option<Node> {
-    let path = join(&join("services", name), "extends");
-    let mut own = services.get(name)?.clone();
-    let Some(extends) = own.remove("extends") else { return Some(own) };
-    let this = (folder.to_owned(), name.to_owned());
-    if seen.contains(&this) {
-        problems.errors.push(extends.place.diagnostic(&path, format!("`{name}` extends itself, by way of others")));
-        return Some(own);
+fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>, problems: &mut Problems, seen: &mut Vec<(PathBuf, String)>) -> Option<Node> {
+    let own = services.get(name)?.clone();
+    let Some(extends) = own.get("extends").cloned() else { return Some(own) };
+    let root = Trail::ROOT;
+    let (section, key);
+    section = root.key("services");
+    key = section.key(name);
+    let trail = key.key("extends");
+    let without = |mut own: Node| {
+        own.remove("extends");
+        Some(own)
+    };
+    let this = (here.file.to_owned(), name.to_owned());
+    if seen.contains(&this) || seen.len() > LONGEST {
+        let names: Vec<String> = seen.iter().chain([&this]).map(|(_, n)| escape(n).into_owned()).collect();
+        problems.errors.push(extends.problem(&trail, format!("the service extends itself: {}", names.join(" -> "))));
+        return without(own);
     }
     seen.push(this);
     let (target, file) = match &extends.value {
         Yaml::Text(t) => (t.clone(), None),
-        Yaml::Map(_) => {
-            (extends.get("service").and_then(Node::as_str).unwrap_or_default().to_owned(), extends.get("file").and_then(Node::as_str).map(str::to_owned))
-        }
+        Yaml::Map(_) => match (extends.str("service"), extends.get("file")) {
+            (Some(service), None) => (service.to_owned(), None),
+            (Some(service), Some(file)) if file.is_null() => (service.to_owned(), None),
+            (Some(service), Some(file)) if file.as_str().is_some() => (service.to_owned(), Some(file)),
+            (None, _) => {
+                problems.errors.push(extends.problem(&trail, "`service`, the name of the service to extend, is missing"));
+                return without(own);
+            }
+            (_, Some(file)) => {
+                problems.errors.push(file.unexpected(&trail.key("file"), "a path"));
+                return without(own);
+            }
+        },
+        Yaml::Broken => return without(own),
         _ => {
-            problems.errors.push(extends.place.diagnostic(&path, "expected the name of a service, or file and service"));
-            return Some(own);
+            problems.errors.push(extends.unexpected(&trail, "the name of a service, or file and service"));
+            return without(own);
         }
+    };
+    let at = extends.get("service").unwrap_or(&extends);
+    let missing = |services: &Node, place: String, problems: &mut Problems| {
+        let mut d = at.problem(&trail, format!("there is no service {} in {place} to extend", at.shown()));
+        d.expected = Some("the name of a service".to_owned());
+        if at.variable.is_none() {
+            d.suggestion = nearest(&target, services.each().map(|(k, _)| &*k.name)).map(str::to_owned);
+        }
+        problems.errors.push(d);
     };
     let base = match file {
         None => {
             if services.get(&target).is_none() {
-                let mut d = extends.place.diagnostic(&path, format!("there is no service `{}` to extend", crate::error::escape(&target)));
-                d.suggestion = crate::error::nearest(&target, services.entries().iter().map(|(k, _)| k.name.as_str())).map(str::to_owned);
-                problems.errors.push(d);
-                return Some(own);
+                missing(services, here.file.display().to_string(), problems);
+                return without(own);
             }
-            service(services, &target, folder, loader, problems, seen)?
+            service(services, &target, here, loader, problems, seen)?
         }
         Some(file) => {
-            let full = folder.join(&file);
-            let inner = full.parent().unwrap_or(folder).to_owned();
-            let other = loader.read(&full, &extends.place, &path, problems)?;
-            let Some(others) = other.get("services").filter(|s| s.get(&target).is_some()) else {
-                problems.errors.push(extends.place.diagnostic(&path, format!("{} has no service `{}`", full.display(), crate::error::escape(&target))));
-                return Some(own);
+            let text = file.as_str().unwrap_or_default();
+            if paths::is_remote_file(text) {
+                problems.errors.push(file.problem(&trail.key("file"), "files of other hosts are not fetched"));
+                return without(own);
+            }
+            let full = PathBuf::from(paths::absolute(here.folder, text));
+            let folder = full.parent().unwrap_or(here.folder).to_owned();
+            let Some(mut other) = loader.base(&full, &folder, file, &trail.key("file"), here.scope, problems) else { return without(own) };
+            let Some(others) = other.get_mut("services").filter(|s| s.entries().is_some()) else {
+                problems.errors.push(file.problem(&trail.key("file"), format!("{} has no services", full.display())));
+                return without(own);
             };
-            let mut base = service(others, &target, &inner, loader, problems, seen)?;
-            super::paths::service(&mut base, &inner);
-            base
+            if others.get(&target).is_none() {
+                missing(others, full.display().to_string(), problems);
+                return without(own);
+            }
+            let inner = Here { file: &full, folder: &folder, scope: here.scope };
+            let base = service(others, &target, &inner, loader, problems, seen);
+            if let Some(base) = &base {
+                others.set(&target, base.clone());
+                loader.keep_base(&full, here.scope, other);
+            }
+            base?
         }
     };
-    let mut base = base;
-    // What a service needs of others is not passed on.
-    for name in ["depends_on", "links", "volumes_from"] {
-        if name != "depends_on" {
-            base.remove(name);
-        }
+    if base.is_null() {
+        return without(own);
     }
-    base.chain(&format!("extended by service {name}"));
-    merge::merge(&mut base, own, &["services", name]);
-    Some(base)
+    if let Err(e) = loader.spend(&base) {
+        problems.errors.push(extends.problem(&trail, e.message().to_owned()));
+        return without(own);
+    }
+    let mut base = base;
+    merge::sweep(&mut base);
+    base.chain(&format!("extended by services.{} in {}, line {}", escape(name), extends.place.source.file, extends.place.line));
+    merge::merge(&mut base, own, &key, true, problems);
+    let done = without(base)?;
+    services.set(name, done.clone());
+    Some(done)
 }

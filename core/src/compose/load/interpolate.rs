@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
-    Problems,
-    yaml::{Node, Yaml},
+    Problems, casts,
+    node::{Mark, Node, Trail, Yaml},
 };
 use crate::error::Diagnostic;
 
 /// Texts that grow beyond this are refused.
 const LONGEST: usize = 4 << 20;
+/// So much may the texts of one document grow to together.
+const TOGETHER: usize = 32 << 20;
 
 /// What interpolating a text came to.
 pub(crate) struct Outcome {
@@ -22,7 +24,12 @@ pub(crate) struct Outcome {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Form,
-    Required { name: String, message: String },
+    /// `clean`: its message holds no variable's value.
+    Required {
+        name: String,
+        message: String,
+        clean: bool,
+    },
     TooLong,
 }
 
@@ -106,73 +113,137 @@ fn braced(body: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &
     let (name, operation) = body.split_at(length);
     used.push(name.to_owned());
     let value = lookup(name);
-    let filled = value.as_ref().is_some_and(|v| !v.is_empty());
-    let mut operand = |text: &str| expand(text, lookup, missing, used, depth + 1);
     if operation.is_empty() {
         return Ok(value.unwrap_or_else(|| {
             missing(name);
             String::new()
         }));
     }
+    let filled = value.as_ref().is_some_and(|v| !v.is_empty());
     for (sign, decides) in [(":-", filled), (":?", filled), (":+", filled), ("-", value.is_some()), ("?", value.is_some()), ("+", value.is_some())] {
         let Some(text) = operation.strip_prefix(sign) else { continue };
-        return match sign.trim_start_matches(':') {
-            "-" if decides => Ok(value.unwrap_or_default()),
-            "+" if !decides => Ok(String::new()),
-            "?" if decides => Ok(value.unwrap_or_default()),
-            "?" => Err(Wrong::Required { name: name.to_owned(), message: operand(text)? }),
-            _ => operand(text),
+        // The operand is filled in first, wanted or not: what is wrong in it is told in any case.
+        let before = used.len();
+        let operand = expand(text, lookup, missing, used, depth + 1)?;
+        let clean = used.len() == before;
+        return match (sign.trim_start_matches(':'), decides) {
+            ("-" | "?", true) => Ok(value.unwrap_or_default()),
+            ("?", false) => Err(Wrong::Required { name: name.to_owned(), message: operand, clean }),
+            ("+", false) => Ok(String::new()),
+            _ => Ok(operand),
         };
     }
     Err(Wrong::Form)
 }
 
-/// Replaces the variables in all texts of a tree; keys are left as they are.
-pub(crate) fn tree(node: &mut Node, path: &str, env: &BTreeMap<String, String>, problems: &mut Problems) {
-    match &mut node.value {
-        Yaml::Text(t) if t.contains('$') => {
-            let lookup = |name: &str| env.get(name).cloned();
-            let mut unset = Vec::new();
-            match text(t, &lookup, &mut |name| unset.push(name.to_owned())) {
-                Ok(outcome) => {
-                    *t = outcome.text;
-                    if !outcome.used.is_empty() {
-                        let names: Vec<String> = outcome.used.iter().map(|n| format!("${n}")).collect();
-                        node.variable = Some(Rc::from(names.join(", ")));
-                    }
-                }
-                Err(wrong) => {
-                    problems.errors.push(describe(&wrong, node, path));
-                    node.value = Yaml::Null;
+/// Replaces the variables in all texts of a tree, and turns texts at typed places into their types. Keys are left as
+/// they are.
+pub(crate) fn tree(node: &mut Node, env: &BTreeMap<String, String>, problems: &mut Problems) {
+    let lookup = |name: &str| env.get(name).cloned();
+    let mut budget = TOGETHER;
+    walk(node, &Trail::ROOT, &lookup, &mut budget, problems);
+}
+
+/// Turns texts at typed places into their types, and leaves dollars alone.
+pub(crate) fn typed(node: &mut Node, problems: &mut Problems) {
+    fn walk(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
+        match &mut node.value {
+            Yaml::Text(_) => {
+                if let Some(cast) = casts::at(trail) {
+                    casts::apply(node, cast, trail, problems);
                 }
             }
-            for name in unset {
-                let message = format!("the variable `{name}` is not set; an empty text is used");
-                problems.warnings.push(node.place.diagnostic(path, message));
+            Yaml::List(list) => Rc::make_mut(list).iter_mut().enumerate().for_each(|(i, item)| walk(item, &trail.index(i), problems)),
+            Yaml::Map(map) => Rc::make_mut(map).iter_mut().for_each(|(key, value)| walk(value, &trail.key(&key.name), problems)),
+            _ => {}
+        }
+    }
+    walk(node, &Trail::ROOT, problems);
+}
+
+fn wants_change(node: &Node) -> bool {
+    match &node.value {
+        Yaml::Text(t) => t.contains('$'),
+        Yaml::List(list) => list.iter().any(wants_change),
+        Yaml::Map(map) => map.iter().any(|(_, v)| wants_change(v)),
+        _ => false,
+    }
+}
+
+fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usize, problems: &mut Problems) {
+    // What is taken away is never read.
+    if node.mark == Mark::Reset {
+        return;
+    }
+    match &mut node.value {
+        Yaml::Text(t) => {
+            if t.contains('$') {
+                scalar(node, trail, lookup, budget, problems);
+            }
+            if let Yaml::Text(_) = &node.value
+                && let Some(cast) = casts::at(trail)
+            {
+                casts::apply(node, cast, trail, problems);
             }
         }
         Yaml::List(list) => {
-            for (i, item) in list.iter_mut().enumerate() {
-                tree(item, &format!("{path}[{i}]"), env, problems);
+            if Rc::strong_count(list) > 1 && !list.iter().any(wants_change) && !trail.has_casts() {
+                return;
+            }
+            for (i, item) in Rc::make_mut(list).iter_mut().enumerate() {
+                walk(item, &trail.index(i), lookup, budget, problems);
             }
         }
         Yaml::Map(map) => {
-            for (key, value) in map {
-                tree(value, &super::join(path, &key.name), env, problems);
+            if Rc::strong_count(map) > 1 && !map.iter().any(|(_, v)| wants_change(v)) && !trail.has_casts() {
+                return;
+            }
+            for (key, value) in Rc::make_mut(map).iter_mut() {
+                walk(value, &trail.key(&key.name), lookup, budget, problems);
             }
         }
         _ => {}
     }
 }
 
-fn describe(wrong: &Wrong, node: &Node, path: &str) -> Diagnostic {
-    let message = match wrong {
-        Wrong::Form => "the variable is written wrongly; write ${NAME} or ${NAME:-default}, and $$ for a dollar".to_owned(),
-        Wrong::TooLong => "the text is too long when its variables are filled in".to_owned(),
-        Wrong::Required { name, message } if message.is_empty() => format!("the variable `{name}` is required and has no value"),
-        Wrong::Required { name, message } => format!("the variable `{name}` is required and has no value: {message}"),
+fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usize, problems: &mut Problems) {
+    let Yaml::Text(t) = &node.value else { return };
+    let mut unset = Vec::new();
+    let found = text(t, lookup, &mut |name| unset.push(name.to_owned()));
+    for name in unset {
+        let mut d = node.place.diagnostic(&trail.path(), format!("the variable `{name}` is not set; an empty text is used"));
+        d.chain.insert(0, format!("interpolated from ${name}"));
+        problems.warnings.push(d);
+    }
+    match found.and_then(|o| budget.checked_sub(o.text.len()).map(|left| (o, left)).ok_or(Wrong::TooLong)) {
+        Ok((outcome, left)) => {
+            *budget = left;
+            node.value = Yaml::Text(outcome.text);
+            if !outcome.used.is_empty() {
+                let mut names: Vec<String> = outcome.used.iter().map(|n| format!("${n}")).collect();
+                names.dedup();
+                node.variable = Some(Rc::new(names.join(", ")));
+            }
+        }
+        Err(wrong) => {
+            problems.errors.push(describe(&wrong, node, trail));
+            node.value = Yaml::Broken;
+        }
+    }
+}
+
+fn describe(wrong: &Wrong, node: &Node, trail: &Trail<'_>) -> Diagnostic {
+    let (message, name) = match wrong {
+        Wrong::Form => ("the variable is written wrongly; write ${NAME} or ${NAME:-default}, and $$ for a dollar".to_owned(), None),
+        Wrong::TooLong => ("the text is too long when its variables are filled in".to_owned(), None),
+        Wrong::Required { name, message, clean } if *clean && !message.is_empty() => {
+            (format!("the variable `{name}` is required and has no value: {}", crate::error::escape(message)), Some(name))
+        }
+        Wrong::Required { name, .. } => (format!("the variable `{name}` is required and has no value"), Some(name)),
     };
-    node.place.diagnostic(path, message)
+    let mut d = node.place.diagnostic(&trail.path(), message);
+    d.chain.extend(name.map(|n| format!("interpolated from ${n}")));
+    d
 }
 
 #[cfg(test)]
@@ -213,7 +284,9 @@ mod tests {
         ] {
             assert_eq!(run(template).as_deref(), Ok(expected), "{template}");
         }
-        assert_eq!(run("${U:?needed}"), Err(Wrong::Required { name: "U".into(), message: "needed".into() }));
+        assert_eq!(run("${U:?needed}"), Err(Wrong::Required { name: "U".into(), message: "needed".into(), clean: true }));
+        assert_eq!(run("${U:?$A}"), Err(Wrong::Required { name: "U".into(), message: "a".into(), clean: false }));
+        assert!(run("${A:-${U:?no}}").is_err());
         for wrong in ["${A", "${}", "${1A}", "${a.b}", "${A!}"] {
             assert_eq!(run(wrong), Err(Wrong::Form), "{wrong}");
         }

@@ -1,35 +1,59 @@
-//! Loading a project, phase by phase, in this order:
+//! Loading a project, phase by phase.
 //!
-//! 1. `discover`: which files, which folder, which variables, which name
-//! 2. `yaml`: text to a tree with places; scalars as go-yaml reads them
-//! 3. `interpolate`: variables
-//! 4. `form` with `attributes` and `short`: every attribute is checked and made canonical
-//! 5. `extends`
-//! 6. `paths`: relative paths become absolute
-//! 7. `include`, and `merge`: one file over another
-//! 8. `normalize`: defaults, implicit networks and dependencies, names
-//! 9. `select`: profiles; undefined references and cycles
-//! 10. `environment_files`: files of variables and labels are folded in
+//! For each document of each file, in this order:
 //!
-//! All problems of a project are gathered and reported at once.
+//! 1. `yaml` with `scalar`: text to a tree with places; scalars as go-yaml reads them
+//! 2. `interpolate` with `casts`: variables, and the types of texts at typed places
+//! 3. `extends`, then `include`
+//! 4. `merge` over what is there, with `!reset` and `!override`; `unique`: lists whose items have an identity
+//! 5. `schema` with `schema_table`: what may stand where
+//! 6. `canonical` with `short`: every short form becomes its long form
+//!
+//! For each set of files (those of the project, and those of each include): `validate` (defaults, and what the schema
+//! cannot say), and `paths`. For the project as a whole:
+//!
+//! 7. `normalize`: implicit networks and dependencies, names
+//! 8. `form` with `attributes`: every value gets its type; `de`: the typed model
+//! 9. `select`: profiles; `consistency`: references, exclusions and circles; `reach`: what the policy allows
+//! 10. `environment_files` are folded in, and what nothing uses is left out
+//!
+//! All problems of a project are gathered and reported at once: a wrong value is told and broken, and the phases after
+//! pass over it. `discover` finds files, variables and profiles before; `files` reads, within the policy.
 
 mod attributes;
+mod canonical;
+mod casts;
+mod consistency;
+mod de;
 mod discover;
-mod dotenv;
+pub(crate) mod dotenv;
 mod environment_files;
 mod extends;
+mod files;
 mod form;
-mod interpolate;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
+mod include;
+pub(crate) mod interpolate;
 mod merge;
+mod node;
 mod normalize;
 mod paths;
+#[cfg(test)]
+mod properties;
+mod reach;
 mod scalar;
+mod schema;
+mod schema_table;
 mod select;
-mod short;
-pub(crate) mod yaml;
+pub(crate) mod short;
+mod unique;
+mod validate;
+mod yaml;
 
 use std::{
-    collections::BTreeMap,
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -40,16 +64,18 @@ use crate::{
     call::options,
     error::{Diagnostic, Error, ErrorKind, Result},
 };
-use yaml::{Node, Place, Yaml};
+use node::{Node, Trail, Yaml};
 
 /// What files may reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadPolicy {
-    /// Any file that this process can read, as with docker compose.
+    /// Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
     #[default]
     Trusted,
-    /// Files in the project folder only, whatever way they are named.
+    /// Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
+    /// by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
+    /// Variables of this process are given to the file unless they are left out.
     Untrusted,
 }
 
@@ -64,28 +90,110 @@ options! {
         pub env: BTreeMap<String, String>,
         /// Leaves the variables of this process out.
         pub clear_env: bool,
-        /// Active profiles; `*` is all.
+        /// Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
         pub profiles: Vec<String>,
         /// The project's name in place of the file's.
         pub name: Option<String>,
         /// What files may reach; default: `trusted`.
         pub policy: LoadPolicy,
+        /// Folders beside the project's own that the policy `untrusted` allows.
+        pub roots: Vec<PathBuf>,
+    }
+}
+
+/// More problems of one kind are not told: nobody reads them, and they cost time and memory.
+const MOST_PROBLEMS: usize = 1_000;
+/// More services are refused.
+const MOST_SERVICES: usize = 20_000;
+
+/// A bounded list of problems.
+#[derive(Default)]
+pub(crate) struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    pub(crate) fn push(&mut self, d: Diagnostic) {
+        if !self.is_full() {
+            self.0.push(d);
+        }
+    }
+
+    pub(crate) fn extend(&mut self, all: impl IntoIterator<Item = Diagnostic>) {
+        all.into_iter().for_each(|d| self.push(d));
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= MOST_PROBLEMS
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Diagnostic> {
+        self.0.last_mut()
     }
 }
 
 /// What is wrong, and what is only worth a word.
 #[derive(Default)]
 pub(crate) struct Problems {
-    pub(crate) errors: Vec<Diagnostic>,
-    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) errors: Diagnostics,
+    pub(crate) warnings: Diagnostics,
+    /// A file or a document is missing from the whole: what refers to it cannot be judged.
+    partial: bool,
+}
+
+impl Problems {
+    /// Notes why a file could not be read, at the place that names it.
+    fn unreadable(&mut self, e: &Error, node: &Node, trail: &Trail<'_>) {
+        self.partial = true;
+        if e.diagnostics().is_empty() {
+            self.errors.push(node.problem(trail, e.message().to_owned()));
+        } else {
+            self.errors.extend(e.diagnostics().iter().cloned());
+        }
+    }
+
+    /// The error of all that is wrong, in the order of files and lines, each once.
+    fn error(self) -> Error {
+        let mut errors = self.errors.0;
+        let mut order: Vec<String> = Vec::new();
+        for d in &errors {
+            if !order.contains(&d.file) {
+                order.push(d.file.clone());
+            }
+        }
+        errors.sort_by_key(|d| (order.iter().position(|f| *f == d.file), d.line, d.column));
+        let mut seen = HashSet::new();
+        errors.retain(|d| seen.insert((d.file.clone(), d.line, d.column, d.path.clone(), d.message.clone())));
+        Error::compose(errors)
+    }
 }
 
 /// A project that was loaded.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
+    /// What no active service uses.
+    pub(crate) unused: Model,
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// docker compose's hash of every service, of the moment before files of variables are folded in.
+    pub(crate) hashes: BTreeMap<String, String>,
+    pub(crate) settings: Settings,
+}
+
+/// What a project was loaded with, as far as changing it needs it.
+#[derive(Clone)]
+pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
     pub(crate) files: Vec<PathBuf>,
-    pub(crate) warnings: Vec<Diagnostic>,
+    profiles: Vec<String>,
+    policy: LoadPolicy,
+    roots: Vec<PathBuf>,
+    home: Option<String>,
     /// Variables that secrets and configs are made of, and no others.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -95,194 +203,326 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "Compose files take variables of the process")]
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-#[expect(clippy::disallowed_methods, reason = "Compose files take variables of the process")]
 fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
-/// Reads files for the phases, within the policy.
-pub(crate) struct Loader<'a> {
-    folder: &'a Path,
-    policy: LoadPolicy,
+/// What files are loaded with.
+pub(crate) struct Scope<'a> {
     env: &'a BTreeMap<String, String>,
+    folder: &'a Path,
+    /// The files that include these, the outermost first.
+    chain: Vec<PathBuf>,
+}
+
+/// Loads files for the phases.
+pub(crate) struct Loader<'a> {
+    files: files::Files,
+    home: Option<&'a str>,
+    /// Files that services extend, by path and by the variables that they were loaded with.
+    bases: RefCell<HashMap<(PathBuf, usize), Node>>,
+    secrets: RefCell<BTreeMap<String, String>>,
+    /// How many values files and extended services may still come to.
+    values_left: Cell<usize>,
 }
 
 impl Loader<'_> {
-    /// The text of a regular file that the policy allows.
+    /// Takes the values of a tree off what is left, or says that there are too many.
+    fn spend(&self, node: &Node) -> Result<()> {
+        let left = self.values_left.get().checked_sub(node.count());
+        self.values_left.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| Error::invalid(format!("the project has more than {} values, with what its services extend", 2 * yaml::NODES)))
+    }
+
     pub(crate) fn text(&self, path: &Path) -> Result<String> {
-        let real = std::fs::canonicalize(path).map_err(|e| Error::file(path, e))?;
-        if self.policy == LoadPolicy::Untrusted {
-            let root = std::fs::canonicalize(self.folder).map_err(|e| Error::file(self.folder, e))?;
-            if !real.starts_with(&root) {
-                let message = format!("{} lies outside the project folder", path.display());
-                return Err(Error::new(ErrorKind::Forbidden, message).hint("move it into the project folder, or load with the policy `trusted`"));
-            }
-        }
-        let meta = std::fs::metadata(&real).map_err(|e| Error::file(path, e))?;
-        if !meta.is_file() {
-            return Err(Error::invalid(format!("{} is not a regular file", path.display())).hint("give a file"));
-        }
-        if meta.len() > yaml::BYTES as u64 {
-            return Err(Error::invalid(format!("{} is larger than {} MiB", path.display(), yaml::BYTES >> 20)));
-        }
-        let bytes = std::fs::read(&real).map_err(|e| Error::file(path, e))?;
-        String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{} is not UTF-8", path.display())).hint("save it as UTF-8"))
+        self.files.text(path)
     }
 
-    /// A file that another one names, made canonical; what is wrong is noted at the place that names it.
-    fn read(&self, path: &Path, place: &Place, key: &str, problems: &mut Problems) -> Option<Node> {
-        match self.text(path) {
-            Ok(text) => self.documents(&path.display().to_string(), &text, problems),
-            Err(e) => {
-                problems.errors.push(place.diagnostic(key, e.message().to_owned()));
-                None
-            }
-        }
+    /// The documents of a file.
+    fn documents(&self, path: &Path) -> Result<Vec<Node>> {
+        let text = self.text(path)?;
+        let documents = yaml::parse(&path.display().to_string(), &text).map_err(|d| Error::compose(vec![*d]))?;
+        documents.iter().try_for_each(|d| self.spend(d))?;
+        Ok(documents)
     }
 
-    /// The documents of one text, merged, interpolated and canonical.
-    fn documents(&self, name: &str, text: &str, problems: &mut Problems) -> Option<Node> {
-        let documents = match yaml::parse(name, text) {
-            Ok(documents) => documents,
-            Err(d) => {
-                problems.errors.push(*d);
-                return None;
-            }
-        };
+    /// A file that a service extends: merged and canonical, with its paths made absolute.
+    fn base(&self, path: &Path, folder: &Path, at: &Node, trail: &Trail<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let key = (path.to_owned(), std::ptr::from_ref(scope.env) as usize);
+        if let Some(known) = self.bases.borrow().get(&key) {
+            return Some(known.clone());
+        }
+        let documents = self.documents(path).map_err(|e| problems.unreadable(&e, at, trail)).ok()?;
         let mut whole: Option<Node> = None;
-        for mut document in documents.into_iter().filter(|d| !d.is_null()) {
-            if !matches!(document.value, Yaml::Map(_)) {
-                problems.errors.push(document.place.diagnostic("", format!("expected a mapping, found {}", document.kind())));
+        for mut document in documents {
+            if !is_mapping(&document, problems) {
                 continue;
             }
-            interpolate::tree(&mut document, "", self.env, problems);
-            normalize::old_external_names(&mut document);
-            form::apply(&mut document, attributes::FILE, "", problems);
+            interpolate::tree(&mut document, scope.env, problems);
+            // `!reset` and `!override` stay: a service here may extend another one.
             match &mut whole {
                 None => whole = Some(document),
-                Some(first) => merge::merge(first, document, &[]),
+                Some(base) => merge::merge(base, document, &Trail::ROOT, true, problems),
+            }
+            if let Some(whole) = &mut whole {
+                unique::enforce(whole, problems);
+                canonical::file(whole, problems);
+                canonical::omit_empty(whole);
+                unique::enforce(whole, problems);
             }
         }
-        if whole.is_none() && problems.errors.is_empty() {
-            problems.errors.push(Diagnostic { file: name.to_owned(), message: "the file is empty".to_owned(), ..Diagnostic::default() });
-        }
-        whole
+        let Some(mut whole) = whole else {
+            problems.errors.push(at.problem(trail, format!("{} is empty", path.display())));
+            return None;
+        };
+        paths::Resolver { folder, home: self.home }.file(&mut whole);
+        self.bases.borrow_mut().insert(key, whole.clone());
+        Some(whole)
     }
 
-    /// One file with what it extends and includes.
-    fn file(&self, name: &str, text: &str, folder: &Path, seen: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<Node> {
-        let mut node = self.documents(name, text, problems)?;
-        extends::resolve(&mut node, folder, self, problems);
-        paths::file(&mut node, folder);
-        if let Some(includes) = node.remove("include") {
-            for (i, include) in includes.items().iter().enumerate() {
-                let key = format!("include[{i}]");
-                let files: Vec<String> = match &include.value {
-                    Yaml::Text(t) => vec![t.clone()],
-                    _ => match include.get("path").map(|p| &p.value) {
-                        Some(Yaml::Text(t)) => vec![t.clone()],
-                        Some(Yaml::List(l)) => l.iter().filter_map(|p| p.as_str().map(str::to_owned)).collect(),
-                        _ => Vec::new(),
-                    },
-                };
-                if files.is_empty() {
-                    problems.errors.push(include.place.diagnostic(&key, "expected a path, or `path`"));
-                }
-                let mut whole: Option<Node> = None;
-                for file in files {
-                    let path = PathBuf::from(paths::absolute(folder, &file));
-                    if seen.contains(&path) {
-                        problems.errors.push(include.place.diagnostic(&key, format!("{} includes itself, by way of others", path.display())));
-                        continue;
-                    }
-                    let own = include.get("project_directory").and_then(Node::as_str).map(|d| PathBuf::from(paths::absolute(folder, d)));
-                    let inner = own.unwrap_or_else(|| path.parent().unwrap_or(folder).to_owned());
-                    seen.push(path.clone());
-                    let found = match self.text(&path) {
-                        Ok(text) => self.file(&path.display().to_string(), &text, &inner, seen, problems),
-                        Err(e) => {
-                            problems.errors.push(include.place.diagnostic(&key, e.message().to_owned()));
-                            None
-                        }
-                    };
-                    seen.pop();
-                    match (&mut whole, found) {
-                        (Some(first), Some(next)) => merge::merge(first, next, &[]),
-                        (None, Some(next)) => whole = Some(next),
-                        _ => {}
-                    }
-                }
-                if let Some(mut included) = whole {
-                    included.remove("name");
-                    included.chain(&format!("included by {name}"));
-                    add_included(&mut node, included, problems);
+    /// Keeps a file with the services that were resolved in it.
+    fn keep_base(&self, path: &Path, scope: &Scope<'_>, file: Node) {
+        self.bases.borrow_mut().insert((path.to_owned(), std::ptr::from_ref(scope.env) as usize), file);
+    }
+
+    /// The values of secrets and configs that an included file takes from its own variables.
+    fn remember_secrets(&self, file: Option<&Node>, env: &BTreeMap<String, String>) {
+        let mut known = self.secrets.borrow_mut();
+        for section in ["secrets", "configs"] {
+            for (_, object) in file.and_then(|f| f.get(section)).into_iter().flat_map(Node::each) {
+                if let Some((name, value)) = object.str("environment").and_then(|n| env.get_key_value(n)) {
+                    known.insert(name.clone(), value.clone());
                 }
             }
         }
-        Some(node)
+    }
+
+    /// Files that are named by another one.
+    fn model(&self, files: &[(PathBuf, &Node)], trail: &Trail<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let mut all = Vec::new();
+        for (path, at) in files {
+            match self.documents(path) {
+                Ok(documents) => all.push((path.clone(), documents)),
+                Err(e) => problems.unreadable(&e, at, trail),
+            }
+        }
+        self.whole(all, scope, problems)
+    }
+
+    /// Files laid over each other.
+    fn whole(&self, files: Vec<(PathBuf, Vec<Node>)>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
+        let mut whole: Option<Node> = None;
+        for (path, documents) in files {
+            for mut document in documents {
+                if !is_mapping(&document, problems) {
+                    continue;
+                }
+                interpolate::tree(&mut document, scope.env, problems);
+                extends::resolve(&mut document, &path, self, scope, problems);
+                include::resolve(&mut document, &path, self, scope, problems);
+                lay(&mut whole, document, problems);
+                if let Some(whole) = &mut whole {
+                    self.document(whole, problems);
+                }
+            }
+        }
+        let mut whole = whole?;
+        self.complete(&mut whole, scope, problems);
+        Some(whole)
+    }
+
+    /// What follows each document that is laid over the ones before.
+    fn document(&self, whole: &mut Node, problems: &mut Problems) {
+        unique::enforce(whole, problems);
+        schema::check(whole, schema_table::FILE, problems);
+        if let Some(version) = whole.remove("version") {
+            problems.warnings.push(version.problem(&Trail::ROOT.key("version"), "`version` is obsolete and has no effect"));
+        }
+        canonical::file(whole, problems);
+        canonical::omit_empty(whole);
+        unique::enforce(whole, problems);
+    }
+
+    /// What follows a set of files.
+    fn complete(&self, whole: &mut Node, scope: &Scope<'_>, problems: &mut Problems) {
+        validate::defaults(whole);
+        validate::check(whole, problems);
+        paths::Resolver { folder: scope.folder, home: self.home }.file(whole);
+        normalize::environment(whole, scope.env);
     }
 }
 
-/// What an included file defines must not be defined differently here.
-fn add_included(node: &mut Node, included: Node, problems: &mut Problems) {
-    let Yaml::Map(sections) = included.value else { return };
-    for (section, value) in sections {
-        if node.get(&section.name).is_none() {
-            node.set(&section.name, value);
-            continue;
+fn is_mapping(document: &Node, problems: &mut Problems) -> bool {
+    if document.entries().is_none() {
+        problems.errors.push(document.unexpected(&Trail::ROOT, "a mapping"));
+        problems.partial = true;
+    }
+    document.entries().is_some()
+}
+
+/// Lays a document over what is there.
+fn lay(whole: &mut Option<Node>, mut document: Node, problems: &mut Problems) {
+    match whole {
+        None => {
+            merge::sweep(&mut document);
+            *whole = Some(document);
         }
-        for (key, item) in value.entries() {
-            let Some(own) = node.get_mut(&section.name) else { continue };
-            match own.get(&key.name) {
-                None => own.set(&key.name, item.clone()),
-                Some(there) if there.to_json() == item.to_json() => {}
-                Some(there) => {
-                    let path = join(&section.name, &key.name);
-                    problems.errors.push(there.place.diagnostic(&path, "this is defined differently in a file that is included"));
-                }
-            }
+        Some(base) => merge::merge(base, document, &Trail::ROOT, false, problems),
+    }
+}
+
+/// Numbers that JSON does not know cannot be printed; docker compose fails on them, too.
+fn unprintable(whole: &Node, problems: &mut Problems) {
+    fn walk(node: &Node, trail: &Trail<'_>, problems: &mut Problems) {
+        match &node.value {
+            Yaml::Float(f) if !f.is_finite() => problems.errors.push(node.unexpected(trail, "a number that ends")),
+            Yaml::List(items) => items.iter().enumerate().for_each(|(i, n)| walk(n, &trail.index(i), problems)),
+            Yaml::Map(map) => map.iter().for_each(|(k, v)| walk(v, &trail.key(&k.name), problems)),
+            _ => {}
         }
     }
+    for (key, value) in whole.each().filter(|(k, _)| k.name.starts_with("x-")) {
+        walk(value, &Trail::ROOT.key(&key.name), problems);
+    }
+}
+
+/// The name that files give the project: the last one counts.
+fn own_name(files: &[(PathBuf, Vec<Node>)], env: &BTreeMap<String, String>) -> Option<String> {
+    let name = files.iter().flat_map(|(_, documents)| documents).filter_map(|d| d.str("name").filter(|n| !n.is_empty())).next_back()?;
+    // What is wrong with it is told when the file is filled in.
+    interpolate::text(name, &|n| env.get(n).cloned(), &mut |_| {}).map(|o| o.text).ok()
 }
 
 /// Loads a project from files, or from a text.
 pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions) -> Result<Loaded> {
-    let found = discover::discover(files, text.is_some(), options)?;
-    let mut problems = Problems::default();
-    let loader = Loader { folder: &found.folder, policy: options.policy, env: &found.env };
-    let mut whole: Option<Node> = None;
-    let mut sources: Vec<(String, String)> = Vec::new();
+    let reader = |folder: &Path| {
+        let roots: Vec<&Path> = [folder].into_iter().chain(options.roots.iter().map(PathBuf::as_path)).collect();
+        files::Files::new(options.policy, &roots)
+    };
+    // Files of variables that the caller names are the caller's own affair.
+    let read = |file: &Path, folder: &Path| {
+        if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) }
+    };
+    let mut found = discover::discover(files, text.is_some(), options, &read)?;
+    let mut problems = Problems { warnings: Diagnostics(std::mem::take(&mut found.warnings)), ..Problems::default() };
+    let home = found.env.get(crate::host::HOME).cloned();
+    let loader = Loader {
+        files: reader(&found.folder),
+        home: home.as_deref(),
+        bases: RefCell::default(),
+        secrets: RefCell::default(),
+        values_left: Cell::new(2 * yaml::NODES),
+    };
+    let mut sources: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for path in &found.files {
-        sources.push((path.display().to_string(), loader.text(path)?));
-    }
-    sources.extend(text.map(|t| ("compose.yaml".to_owned(), t.to_owned())));
-    for (name, text) in &sources {
-        let mut seen = vec![PathBuf::from(name)];
-        let Some(node) = loader.file(name, text, &found.folder, &mut seen, &mut problems) else { continue };
-        match &mut whole {
-            None => whole = Some(node),
-            Some(base) => merge::merge(base, node, &[]),
+        match loader.documents(path) {
+            Ok(documents) => sources.push((path.clone(), documents)),
+            // A folder, or what is too large: as wrong as a text can be.
+            Err(e) if e.diagnostics().is_empty() && e.kind() == ErrorKind::InvalidInput => {
+                problems.partial = true;
+                let file = path.display().to_string();
+                problems.errors.push(Diagnostic { file, line: 1, column: 1, message: e.message().to_owned(), ..Diagnostic::default() });
+            }
+            Err(e) if e.diagnostics().is_empty() => return Err(e),
+            Err(e) => {
+                problems.partial = true;
+                problems.errors.extend(e.diagnostics().iter().cloned());
+            }
         }
     }
-    let fail = |problems: Problems| Err(Error::compose(problems.errors));
-    let Some(mut whole) = whole.filter(|_| problems.errors.is_empty()) else { return fail(problems) };
-    merge::sweep(&mut whole);
-    let name = discover::project_name(&found.name, &whole, &found.folder)?;
-    normalize::normalize(&mut whole, &name, &found.env, &mut problems);
-    if !problems.errors.is_empty() {
-        return fail(problems);
+    if let Some(text) = text {
+        match yaml::parse("compose.yaml", text) {
+            Ok(documents) => sources.push((PathBuf::from("compose.yaml"), documents)),
+            Err(d) => {
+                problems.partial = true;
+                problems.errors.push(*d);
+            }
+        }
     }
-    let mut model = normalize::typed(&whole, &name)?;
-    select::select(&mut model, &found.profiles, &whole, &mut problems);
-    environment_files::fold(&mut model, &loader, &mut problems);
-    if !problems.errors.is_empty() {
-        return fail(problems);
+    let name = discover::project_name(found.name.as_deref(), own_name(&sources, &found.env).as_deref(), &found.folder);
+    if let Ok(name) = &name {
+        found.env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     }
-    let named = model.secrets.values().chain(model.configs.values()).map(|o| &o.environment);
-    let variables = named.filter_map(|n| Some((n.clone(), found.env.get(n)?.clone()))).collect();
-    Ok(Loaded { model, variables, folder: found.folder, files: found.files, warnings: problems.warnings })
+    let scope = Scope { env: &found.env, folder: &found.folder, chain: Vec::new() };
+    let first = sources.first().map(|(path, _)| path.display().to_string());
+    let whole = loader.whole(sources, &scope, &mut problems);
+    let whole = whole.filter(|w| w.entries().is_some_and(|e| !e.is_empty()));
+    if whole.is_none() && problems.errors.is_empty() {
+        let expected = Some("a mapping with `services`".to_owned());
+        let (file, path) = (first.unwrap_or_default(), "services".to_owned());
+        problems.errors.push(Diagnostic { file, line: 1, column: 1, path, message: "the file is empty".to_owned(), expected, ..Diagnostic::default() });
+    }
+    let Some(whole) = whole.filter(|_| !problems.partial) else { return Err(problems.error()) };
+    let name = match name {
+        Ok(name) => name,
+        Err(e) if problems.errors.is_empty() => return Err(e),
+        Err(_) => return Err(problems.error()),
+    };
+    let settings = Settings {
+        folder: found.folder.clone(),
+        files: found.files,
+        profiles: found.profiles,
+        policy: options.policy,
+        roots: options.roots.clone(),
+        home: home.clone(),
+        variables: BTreeMap::new(),
+    };
+    finish(whole, &name, &found.env, &loader, settings, problems)
+}
+
+/// Makes a project of a value that was changed: a dollar is a dollar, and all else is checked as in a file.
+pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Loaded> {
+    let mut problems = Problems::default();
+    let mut whole = Node::from_json(value, &node::Place::default());
+    interpolate::typed(&mut whole, &mut problems);
+    let roots: Vec<&Path> = [settings.folder.as_path()].into_iter().chain(settings.roots.iter().map(PathBuf::as_path)).collect();
+    let files = files::Files::new(settings.policy, &roots);
+    let home = settings.home.clone();
+    let loader = Loader {
+        files,
+        home: home.as_deref(),
+        bases: RefCell::default(),
+        secrets: RefCell::new(settings.variables.clone()),
+        values_left: Cell::new(2 * yaml::NODES),
+    };
+    loader.document(&mut whole, &mut problems);
+    let env = settings.variables.clone();
+    let folder = settings.folder.clone();
+    loader.complete(&mut whole, &Scope { env: &env, folder: &folder, chain: Vec::new() }, &mut problems);
+    let own = whole.str("name").map(str::to_owned);
+    let name = discover::project_name(own.as_deref(), None, &folder)?;
+    finish(whole, &name, &env, &loader, settings, problems)
+}
+
+/// The phases of the project as a whole.
+fn finish(mut whole: Node, name: &str, env: &BTreeMap<String, String>, loader: &Loader<'_>, settings: Settings, mut problems: Problems) -> Result<Loaded> {
+    if let Some(services) = whole.get("services").filter(|s| s.entries().is_some_and(|e| e.len() > MOST_SERVICES)) {
+        problems.errors.push(services.problem(&Trail::ROOT.key("services"), format!("a project may have {MOST_SERVICES} services at most")));
+        return Err(problems.error());
+    }
+    unprintable(&whole, &mut problems);
+    normalize::normalize(&mut whole, name, env);
+    form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
+    let mut model = match select::typed(&whole, name) {
+        Ok(model) => model,
+        Err(e) if problems.errors.is_empty() => return Err(e),
+        Err(_) => return Err(problems.error()),
+    };
+    select::select(&mut model, &settings.profiles);
+    consistency::check(&model, &whole, &mut problems);
+    reach::check(&model, &whole, loader, &mut problems);
+    consistency::settle(&mut model);
+    environment_files::labels(&mut model, &whole, loader, &mut problems);
+    let hashes = if problems.errors.is_empty() { model.services.iter().map(|(n, s)| (n.clone(), super::hash::service(s))).collect() } else { BTreeMap::new() };
+    environment_files::variables(&mut model, &whole, loader, env, &mut problems);
+    if !problems.errors.is_empty() {
+        return Err(problems.error());
+    }
+    let unused = select::take_unused(&mut model);
+    let mut variables = loader.secrets.borrow().clone();
+    let named = model.secrets.values().chain(model.configs.values()).chain(unused.secrets.values()).chain(unused.configs.values()).map(|o| &o.environment);
+    for (name, value) in named.filter_map(|n| env.get_key_value(n)) {
+        variables.insert(name.clone(), value.clone());
+    }
+    Ok(Loaded { model, unused, hashes, warnings: problems.warnings.0, settings: Settings { variables, ..settings } })
 }

@@ -1,205 +1,181 @@
-//! Defaults, implicit networks and dependencies, and the names of things on the engine.
+//! Implicit networks and dependencies, values from the environment, and the names of things on the engine.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Problems,
-    yaml::{Node, Place, Yaml},
-};
-use crate::{
-    compose::model::{Model, Service},
-    error::{Diagnostic, Error, Result},
+    node::{Entries, Key, Node, Place, Yaml},
+    short,
 };
 
-/// The old form `external: {name: x}`: its name becomes the thing's own.
-pub(super) fn old_external_names(file: &mut Node) {
-    for section in ["networks", "volumes", "secrets", "configs"] {
-        let Some(section) = file.get_mut(section) else { continue };
-        for (_, item) in section.entries_mut() {
-            let name = item.get("external").and_then(|e| e.get("name")).cloned();
-            if let (Some(name), None) = (name, item.get("name")) {
-                item.set("name", name);
+type Env = BTreeMap<String, String>;
+
+fn empty_map(place: &Place) -> Node {
+    Node::map([], place)
+}
+
+fn each<'a>(file: &'a mut Node, section: &str) -> impl Iterator<Item = (&'a Key, &'a mut Node)> + use<'a> {
+    file.get_mut(section).and_then(Node::entries_mut).into_iter().flat_map(Entries::iter_mut)
+}
+
+/// Variables of services that are named in a list without a value take the one that the file is loaded with.
+pub(super) fn environment(file: &mut Node, env: &Env) {
+    for (_, service) in each(file, "services") {
+        let Some(Yaml::List(items)) = service.get("environment").map(|e| &e.value) else { continue };
+        if !items.iter().any(|i| i.as_str().is_some_and(|t| env.contains_key(t))) {
+            continue;
+        }
+        for item in service.get_mut("environment").and_then(Node::items_mut).into_iter().flatten() {
+            if let Some((name, value)) = item.as_str().and_then(|t| env.get_key_value(t)) {
+                let text = format!("{name}={value}");
+                item.variable = Some(std::rc::Rc::new(format!("${name}")));
+                item.value = Yaml::Text(text);
             }
         }
     }
 }
 
-fn empty_map(place: &Place) -> Node {
-    Node::new(Yaml::Map(Vec::new()), place.clone())
-}
-
-pub(super) fn normalize(whole: &mut Node, project: &str, env: &BTreeMap<String, String>, problems: &mut Problems) {
+pub(super) fn normalize(whole: &mut Node, project: &str, env: &Env) {
     let place = whole.place.clone();
-    for section in ["services", "networks", "volumes", "secrets", "configs"] {
-        if whole.get(section).is_none_or(Node::is_null) && (section == "services" || section == "networks" || whole.get(section).is_some()) {
-            whole.set(section, empty_map(&place));
-        }
-    }
-    if let Some(version) = whole.remove("version") {
-        problems.warnings.push(version.place.diagnostic("version", "`version` is obsolete and has no effect"));
+    if whole.get("services").is_none() {
+        whole.set("services", empty_map(&place));
     }
     let mut uses_default = false;
-    if let Some(services) = whole.get_mut("services") {
-        for (_, service) in services.entries_mut() {
+    for (_, service) in each(whole, "services") {
+        if service.entries().is_some() {
             uses_default |= self::service(service, env);
         }
     }
-    if let Some(networks) = whole.get_mut("networks") {
-        if uses_default && networks.get("default").is_none() {
-            networks.set("default", empty_map(&place));
+    if uses_default {
+        if whole.get("networks").is_none() {
+            whole.set("networks", empty_map(&place));
         }
-        if !uses_default {
-            networks.remove("default");
+        if let Some(networks) = whole.get_mut("networks").filter(|n| n.get("default").is_none()) {
+            networks.set("default", empty_map(&place));
         }
     }
     for section in ["networks", "volumes", "secrets", "configs"] {
-        let Some(items) = whole.get_mut(section) else { continue };
-        for (key, item) in items.entries_mut() {
+        for (key, item) in each(whole, section) {
             if item.is_null() {
                 *item = empty_map(&key.place);
             }
-            let external = item.get("external").is_some_and(|e| matches!(e.value, Yaml::Bool(true)));
-            if item.get("name").is_none() {
-                let name = if external { key.name.clone() } else { format!("{project}_{}", key.name) };
-                item.set("name", Node::text(name, &key.place));
+            if item.entries().is_none() {
+                continue;
             }
-            if section == "networks" && item.get("ipam").is_none() {
-                item.set("ipam", empty_map(&key.place));
+            let external = matches!(item.get("external").map(|e| &e.value), Some(Yaml::Bool(true)));
+            if item.get("name").is_none() {
+                let name = if external { key.name.to_string() } else { format!("{project}_{}", key.name) };
+                item.set("name", Node::text(name, &key.place));
             }
         }
     }
 }
 
 /// One service; says whether it is in the default network.
-fn service(service: &mut Node, env: &BTreeMap<String, String>) -> bool {
+fn service(service: &mut Node, env: &Env) -> bool {
     let place = service.place.clone();
-    if let Some(build) = service.get_mut("build") {
-        if build.get("context").is_none() {
-            build.set("context", Node::text(".", &place));
-        }
-        if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
+    if let Some(build) = service.get_mut("build").filter(|b| b.entries().is_some()) {
+        let given = |b: &Node, name: &str| b.get(name).is_some_and(|n| !n.is_null());
+        if !given(build, "dockerfile") && !given(build, "dockerfile_inline") {
             build.set("dockerfile", Node::text("Dockerfile", &place));
         }
-        if let Some(args) = build.get_mut("args") {
-            fill(args, env);
-        }
+        fill(build, "args", env, false);
     }
-    if let Some(environment) = service.get_mut("environment") {
-        fill(environment, env);
-    }
-    if service.get("pull_policy").and_then(Node::as_str) == Some("if_not_present") {
+    fill(service, "environment", env, true);
+    if service.str("pull_policy") == Some("if_not_present") {
         service.set("pull_policy", Node::text("missing", &place));
     }
-    for list in ["secrets", "configs"] {
-        let Some(Node { value: Yaml::List(items), .. }) = service.get_mut(list) else { continue };
-        for item in items {
-            if list == "secrets" && item.get("target").is_none() {
-                let target = format!("/run/secrets/{}", item.get("source").and_then(Node::as_str).unwrap_or_default());
-                item.set("target", Node::text(target, &place));
-            } else if list == "secrets" {
-                let target = item.get("target").and_then(Node::as_str).unwrap_or_default().to_owned();
-                if !target.starts_with('/') {
-                    item.set("target", Node::text(format!("/run/secrets/{target}"), &place));
-                }
-            }
-        }
-    }
-    if let Some(Node { value: Yaml::List(ports), .. }) = service.get_mut("ports") {
-        for port in ports {
-            for (name, default) in [("mode", "ingress"), ("protocol", "tcp")] {
-                if port.get(name).is_none() {
-                    port.set(name, Node::text(default, &place));
-                }
-            }
+    for volume in service.get_mut("volumes").and_then(Node::items_mut).into_iter().flatten() {
+        if let Some(Node { value: Yaml::Text(target), .. }) = volume.get_mut("target") {
+            *target = short::clean(target);
         }
     }
     implicit_dependencies(service);
-    let mode = service.get("network_mode").and_then(Node::as_str).map(str::to_owned);
-    let provided = service.get("provider").is_some();
-    match service.get("networks").map(|n| n.entries().is_empty()) {
-        _ if mode.is_some() || provided => false,
-        Some(false) => service.get("networks").is_some_and(|n| n.get("default").is_some()),
+    if service.get("network_mode").is_some() || service.get("provider").is_some() {
+        return false;
+    }
+    match service.get("networks").map(|n| n.entries().map(Entries::is_empty)) {
+        // Broken: nothing can be said.
+        Some(None) => false,
+        Some(Some(false)) => service.get("networks").is_some_and(|n| n.get("default").is_some()),
         _ => {
-            let mut networks = empty_map(&place);
-            networks.set("default", Node::new(Yaml::Null, place.clone()));
-            service.set("networks", networks);
+            service.set("networks", Node::map([("default", Node::new(Yaml::Null, &place))], &place));
             true
         }
     }
 }
 
-/// A variable without a value takes the one of the environment, or stays without.
-fn fill(map: &mut Node, env: &BTreeMap<String, String>) {
-    for (key, value) in map.entries_mut() {
-        if value.is_null()
-            && let Some(found) = env.get(&key.name)
-        {
-            value.value = Yaml::Text(found.clone());
-            value.variable = Some(format!("${}", key.name).into());
+/// Names without a value take the one of the environment; those that have none there stay, or go.
+fn fill(node: &mut Node, name: &str, env: &Env, keep: bool) {
+    let take = |node: &mut Node, name: &str, text: String| {
+        node.value = Yaml::Text(text);
+        node.variable = Some(std::rc::Rc::new(format!("${name}")));
+    };
+    let Some(inner) = node.get_mut(name) else { return };
+    match &inner.value {
+        Yaml::Map(map) if map.iter().any(|(_, v)| v.is_null()) => {
+            let Some(map) = inner.entries_mut() else { return };
+            for (key, value) in map.iter_mut().filter(|(_, v)| v.is_null()) {
+                if let Some(found) = env.get(&*key.name) {
+                    take(value, &key.name, found.clone());
+                }
+            }
+            if !keep {
+                map.retain(|_, v| !v.is_null());
+            }
         }
+        Yaml::List(items) if items.iter().any(|i| i.as_str().is_some_and(|t| !t.contains('='))) => {
+            let Some(items) = inner.items_mut() else { return };
+            for item in items.iter_mut() {
+                if let Some(name) = item.as_str().filter(|t| !t.contains('=')).map(str::to_owned)
+                    && let Some(found) = env.get(&name)
+                {
+                    take(item, &name, format!("{name}={found}"));
+                }
+            }
+            if !keep {
+                items.retain(|i| i.as_str().is_none_or(|t| t.contains('=')));
+            }
+        }
+        _ => {}
     }
 }
 
+/// The service whose namespace is shared.
+pub(super) const SHARED: [&str; 5] = ["network_mode", "ipc", "pid", "uts", "cgroup"];
+
 fn implicit_dependencies(service: &mut Node) {
-    let place = service.place.clone();
-    let mut wanted: Vec<(String, bool)> = Vec::new();
-    for link in service.get("links").map(|l| l.items().to_vec()).unwrap_or_default() {
-        let name = link.as_str().unwrap_or_default();
-        wanted.push((name.split(':').next().unwrap_or(name).to_owned(), true));
+    let mut wanted: Vec<(String, bool, Node)> = Vec::new();
+    let texts = |name: &str| service.get(name).map(Node::items).unwrap_or_default().iter().filter_map(|i| Some((i.as_str()?, i)));
+    for (link, item) in texts("links") {
+        // A link of more than two parts names nothing.
+        let parts: Vec<&str> = link.split(':').collect();
+        let name = if let [name, _] = parts.as_slice() { *name } else { link };
+        wanted.push((name.to_owned(), true, item.clone()));
     }
-    for name in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
-        if let Some(other) = service.get(name).and_then(Node::as_str).and_then(|t| t.strip_prefix("service:")) {
-            wanted.push((other.to_owned(), true));
+    for name in SHARED {
+        if let Some(node) = service.get(name)
+            && let Some(other) = node.as_str().and_then(|t| t.strip_prefix("service:"))
+        {
+            wanted.push((other.to_owned(), true, node.clone()));
         }
     }
-    for from in service.get("volumes_from").map(|l| l.items().to_vec()).unwrap_or_default() {
-        let name = from.as_str().unwrap_or_default();
-        if !name.starts_with("container:") {
-            wanted.push((name.split(':').next().unwrap_or(name).to_owned(), false));
+    for (from, item) in texts("volumes_from") {
+        if !from.starts_with("container:") {
+            wanted.push((from.split(':').next().unwrap_or(from).to_owned(), false, item.clone()));
         }
     }
-    for (other, restart) in wanted {
+    for (other, restart, from) in wanted {
+        let place = from.place.clone();
         if service.get("depends_on").is_none() {
             service.set("depends_on", empty_map(&place));
         }
-        if let Some(all) = service.get_mut("depends_on")
-            && all.get(&other).is_none()
-        {
-            let mut dependency = empty_map(&place);
-            dependency.set("condition", Node::text("service_started", &place));
+        if let Some(all) = service.get_mut("depends_on").filter(|d| d.get(&other).is_none()) {
+            let flag = || Node::new(Yaml::Bool(true), &place);
+            let mut entries = vec![("condition", Node::text("service_started", &place)), ("required", flag())];
             if restart {
-                dependency.set("restart", Node::new(Yaml::Bool(true), place.clone()));
+                entries.push(("restart", flag()));
             }
-            dependency.set("required", Node::new(Yaml::Bool(true), place.clone()));
-            all.set(&other, dependency);
+            all.set(&other, Node::map(entries, &place).of(&from));
         }
     }
-}
-
-/// The tree as the typed model.
-pub(super) fn typed(whole: &Node, name: &str) -> Result<Model> {
-    let mut json = whole.to_json();
-    let mut extensions = BTreeMap::new();
-    if let Some(map) = json.as_object_mut() {
-        map.insert("name".to_owned(), name.into());
-        extensions.extend(map.iter().filter(|(k, _)| k.starts_with("x-")).map(|(k, v)| (k.clone(), v.clone())));
-    }
-    let services = json.get_mut("services").map(serde_json::Value::take).unwrap_or_default();
-    let unreadable = |path: String, e: serde_json::Error| {
-        Error::compose(vec![Diagnostic { file: whole.place.file.to_string(), path, message: e.to_string(), ..Diagnostic::default() }])
-    };
-    let mut model: Model = serde_json::from_value({
-        json.as_object_mut().map(|m| m.remove("services"));
-        json
-    })
-    .map_err(|e| unreadable(String::new(), e))?;
-    model.extensions = extensions;
-    for (key, value) in services.as_object().into_iter().flatten() {
-        let mut service: Service = serde_json::from_value(value.clone()).map_err(|e| unreadable(format!("services.{key}"), e))?;
-        service.name.clone_from(key);
-        service.extensions = value.as_object().into_iter().flatten().filter(|(k, _)| k.starts_with("x-")).map(|(k, v)| (k.clone(), v.clone())).collect();
-        service.extra_hosts.sort();
-        model.services.insert(key.clone(), service);
-    }
-    Ok(model)
 }

@@ -1,139 +1,104 @@
-//! Profiles choose services; what is left must hold together.
+//! The typed model; profiles choose services, and what nothing uses is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Problems, join,
-    yaml::{Node, Place},
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::node::Node;
+use crate::{
+    compose::model::{Model, Service},
+    error::{Error, Result},
 };
-use crate::{compose::model::Model, error::nearest};
 
-pub(super) fn select(model: &mut Model, profiles: &[String], whole: &Node, problems: &mut Problems) {
+/// The tree as the typed model.
+pub(super) fn typed(whole: &Node, name: &str) -> Result<Model> {
+    let misfit = |e: super::de::Misfit| Error::internal(format!("a checked value does not fit the model: {e}"));
+    let mut model = Model::deserialize(whole).map_err(misfit)?;
+    name.clone_into(&mut model.name);
+    model.extensions = extensions(whole);
+    for (key, service) in &mut model.services {
+        key.clone_into(&mut service.name);
+        service.extensions = whole.get("services").and_then(|s| s.get(key)).map(extensions).unwrap_or_default();
+    }
+    for section in ["services", "networks", "volumes", "secrets", "configs", "models"] {
+        for (key, node) in whole.get(section).into_iter().flat_map(Node::each) {
+            let mut path = vec![section.to_owned(), key.name.to_string()];
+            nested(node, &mut path, section != "services", &mut model.nested_extensions);
+        }
+    }
+    Ok(model)
+}
+
+/// The `x-` keys of a mapping.
+fn extensions(node: &Node) -> BTreeMap<String, Value> {
+    node.each().filter(|(k, _)| k.name.starts_with("x-")).map(|(k, v)| (k.name.to_string(), v.to_json())).collect()
+}
+
+/// The `x-` keys below a mapping, and its own where `own` says so. Names of the user's own may begin so, too.
+fn nested(node: &Node, path: &mut Vec<String>, own: bool, out: &mut Vec<(Vec<String>, Value)>) {
+    const FREE: [&str; 13] = [
+        "environment",
+        "labels",
+        "annotations",
+        "sysctls",
+        "storage_opt",
+        "args",
+        "options",
+        "driver_opts",
+        "depends_on",
+        "additional_contexts",
+        "ulimits",
+        "aux_addresses",
+        "networks",
+    ];
+    let free = path.last().is_some_and(|name| FREE.contains(&name.as_str()));
+    for (key, value) in node.each() {
+        path.push(key.name.to_string());
+        if !key.name.starts_with("x-") || free {
+            nested(value, path, true, out);
+        } else if own {
+            out.push((path.clone(), value.to_json()));
+        }
+        path.pop();
+    }
+    for (i, item) in node.items().iter().enumerate() {
+        path.push(i.to_string());
+        nested(item, path, true, out);
+        path.pop();
+    }
+}
+
+/// Takes services without an active profile out.
+pub(super) fn select(model: &mut Model, profiles: &[String]) {
     let active = |wanted: &[String]| wanted.is_empty() || wanted.iter().any(|p| profiles.iter().any(|a| a == p || a == "*"));
-    let (enabled, disabled) = std::mem::take(&mut model.services).into_iter().partition(|(_, s)| active(&s.profiles));
+    let (enabled, disabled): (BTreeMap<String, Service>, _) = std::mem::take(&mut model.services).into_iter().partition(|(_, s)| active(&s.profiles));
     model.services = enabled;
     model.disabled = disabled;
-    check(model, whole, problems);
 }
 
-fn place<'a>(whole: &'a Node, path: &[&str]) -> &'a Place {
-    let mut node = whole;
-    for name in path {
-        match node.get(name) {
-            Some(inner) => node = inner,
-            None => break,
-        }
+/// Takes out what no active service uses, as docker compose does when it prints or starts a project.
+pub(super) fn take_unused(model: &mut Model) -> Model {
+    let mut used: [BTreeSet<String>; 5] = Default::default();
+    let [networks, volumes, secrets, configs, models] = &mut used;
+    for service in model.services.values() {
+        networks.extend(service.networks.keys().cloned());
+        volumes.extend(service.volumes.iter().filter(|v| v.kind == "volume" && !v.source.is_empty()).map(|v| v.source.clone()));
+        secrets.extend(service.secrets.iter().chain(service.build.iter().flat_map(|b| &b.secrets)).map(|s| s.source.clone()));
+        configs.extend(service.configs.iter().map(|c| c.source.clone()));
+        models.extend(service.models.keys().cloned());
     }
-    &node.place
-}
-
-/// References to what is not there, services without an image, and cycles.
-fn check(model: &mut Model, whole: &Node, problems: &mut Problems) {
-    let mut missing = |what: &str, name: &str, path: &[&str], known: Vec<&str>| {
-        let key = path.iter().fold(String::new(), |a, b| join(&a, b));
-        let mut d = place(whole, path).diagnostic(&key, format!("there is no {what} `{}`", crate::error::escape(name)));
-        d.suggestion = nearest(name, known).map(str::to_owned);
-        problems.errors.push(d);
-    };
-    let mut gone: Vec<(String, String)> = Vec::new();
-    for (name, service) in &model.services {
-        let at = |key: &'static str| ["services", name.as_str(), key];
-        for (other, dependency) in &service.depends_on {
-            if model.services.contains_key(other) {
-                continue;
-            }
-            if !dependency.required {
-                gone.push((name.clone(), other.clone()));
-            } else if model.disabled.contains_key(other) {
-                missing("active service", other, &at("depends_on"), Vec::new());
-            } else {
-                missing("service", other, &at("depends_on"), model.services.keys().map(String::as_str).collect());
-            }
-        }
-        for network in service.networks.keys().filter(|n| !model.networks.contains_key(*n)) {
-            missing("network", network, &at("networks"), model.networks.keys().map(String::as_str).collect());
-        }
-        for volume in service.volumes.iter().filter(|v| v.kind == "volume" && !v.source.is_empty() && !model.volumes.contains_key(&v.source)) {
-            missing("volume", &volume.source, &at("volumes"), model.volumes.keys().map(String::as_str).collect());
-        }
-        for secret in service.secrets.iter().filter(|s| !model.secrets.contains_key(&s.source)) {
-            missing("secret", &secret.source, &at("secrets"), model.secrets.keys().map(String::as_str).collect());
-        }
-        for config in service.configs.iter().filter(|c| !model.configs.contains_key(&c.source)) {
-            missing("config", &config.source, &at("configs"), model.configs.keys().map(String::as_str).collect());
-        }
+    fn split<T>(all: &mut BTreeMap<String, T>, used: &BTreeSet<String>) -> BTreeMap<String, T> {
+        let (kept, unused) = std::mem::take(all).into_iter().partition(|(name, _)| used.contains(name));
+        *all = kept;
+        unused
     }
-    for (name, other) in gone {
-        if let Some(service) = model.services.get_mut(&name) {
-            service.depends_on.remove(&other);
-        }
+    Model {
+        networks: split(&mut model.networks, networks),
+        volumes: split(&mut model.volumes, volumes),
+        secrets: split(&mut model.secrets, secrets),
+        configs: split(&mut model.configs, configs),
+        models: split(&mut model.models, models),
+        ..Model::default()
     }
-    for (name, service) in &model.services {
-        let at = place(whole, &["services", name]);
-        let key = join("services", name);
-        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
-            problems.errors.push(at.diagnostic(&key, "the service has neither `image` nor `build`"));
-        }
-        if !service.network_mode.is_empty() && !service.networks.is_empty() {
-            problems.errors.push(at.diagnostic(&key, "`network_mode` and `networks` exclude each other"));
-        }
-        if !service.container_name.is_empty() && service.replicas() > 1 {
-            problems.errors.push(at.diagnostic(&key, "a service with `container_name` cannot have more than one container"));
-        }
-        if let (Some(scale), Some(replicas)) = (service.scale, service.deploy.as_ref().and_then(|d| d.replicas))
-            && scale != replicas
-        {
-            problems.errors.push(at.diagnostic(&key, "`scale` and `deploy.replicas` say different things"));
-        }
-    }
-    for (section, objects) in [("secrets", &model.secrets), ("configs", &model.configs)] {
-        for (name, object) in objects {
-            let sources = [&object.file, &object.environment, &object.content, &object.driver].iter().filter(|s| !s.is_empty()).count();
-            if sources == 0 && !object.external {
-                let message = "it needs one of `file`, `environment`, `content` or `external`";
-                problems.errors.push(place(whole, &[section, name]).diagnostic(&join(section, name), message));
-            }
-        }
-    }
-    if let Some(cycle) = cycle(model) {
-        let first = cycle.first().cloned().unwrap_or_default();
-        let message = format!("the services depend on each other in a circle: {}", cycle.join(" -> "));
-        problems.errors.push(place(whole, &["services", &first, "depends_on"]).diagnostic(&format!("services.{first}.depends_on"), message));
-    }
-}
-
-/// A circle of dependencies, if there is one. Each service is walked once.
-fn cycle(model: &Model) -> Option<Vec<String>> {
-    let mut done: BTreeMap<&str, bool> = BTreeMap::new();
-    for start in model.services.keys() {
-        let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
-        let open = |name: &str| -> Vec<&str> { model.services.get(name).map(|s| s.depends_on.keys().map(String::as_str).collect()).unwrap_or_default() };
-        if done.contains_key(start.as_str()) {
-            continue;
-        }
-        done.insert(start, false);
-        path.push((start, open(start)));
-        while let Some((name, rest)) = path.last_mut() {
-            let name = *name;
-            match rest.pop() {
-                None => {
-                    done.insert(name, true);
-                    path.pop();
-                }
-                Some(next) => match done.get(next) {
-                    Some(true) => {}
-                    Some(false) => {
-                        let from = path.iter().position(|(n, _)| *n == next).unwrap_or_default();
-                        let names = path.iter().skip(from).map(|(n, _)| (*n).to_owned());
-                        return Some(names.chain([next.to_owned()]).collect());
-                    }
-                    None => {
-                        done.insert(next, false);
-                        path.push((next, open(next)));
-                    }
-                },
-            }
-        }
-    }
-    None
 }

@@ -1,304 +1,359 @@
-//! The short syntaxes, each turned into the long form.
+//! The short syntaxes, each read into the parts of the long form.
 
-use super::yaml::{Key, Node, Yaml};
+use std::net::IpAddr;
 
-type Many = Result<Vec<Node>, String>;
+use super::node::{Node, Yaml};
 
-fn map(at: &Node, entries: Vec<(&str, Yaml)>) -> Node {
-    let entries = entries
-        .into_iter()
-        .map(|(k, v)| (Key { name: k.to_owned(), place: at.place.clone() }, Node { variable: at.variable.clone(), ..Node::new(v, at.place.clone()) }));
-    Node::new(Yaml::Map(entries.collect()), at.place.clone())
+/// What a short volume says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Volume {
+    pub(crate) source: String,
+    pub(crate) target: String,
+    pub(crate) read_only: bool,
+    pub(crate) nocopy: bool,
+    pub(crate) propagation: String,
+    pub(crate) selinux: String,
+    /// A text of one or two characters: a target and nothing else.
+    pub(crate) bare: bool,
 }
 
-fn text(t: &str) -> Yaml {
-    Yaml::Text(t.to_owned())
-}
+const VOLUME: &str = "a volume such as data:/data:ro or ./folder:/data";
 
-fn string(node: &Node, expected: &str) -> Result<String, String> {
-    match &node.value {
-        Yaml::Text(_) | Yaml::Int(_) | Yaml::Float(_) => node.scalar_text().ok_or_else(|| expected.to_owned()),
-        _ => Err(expected.to_owned()),
+/// `[source:]target[:options]`. A letter before a colon is a drive of Windows.
+pub(crate) fn volume_parts(text: &str) -> Result<Volume, String> {
+    let mut volume = Volume::default();
+    if text.is_empty() {
+        return Err(VOLUME.to_owned());
     }
-}
-
-/// `build: ./folder`.
-pub(super) fn build(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::Text(t) => Ok(map(&node, vec![("context", text(t))])),
-        Yaml::Map(_) => Ok(node),
-        _ => Err("a folder or a mapping".to_owned()),
+    if text.len() <= 2 {
+        return Ok(Volume { target: text.to_owned(), bare: true, ..volume });
     }
-}
-
-/// A list of service names.
-pub(super) fn depends_on(node: Node) -> Result<Node, String> {
-    let mut node = keys(node)?;
-    for (_, value) in node.entries_mut() {
-        let place = value.place.clone();
-        if value.is_null() {
-            value.value = Yaml::Map(Vec::new());
-            value.set("condition", Node::text("service_started", &place));
+    let mut part = String::new();
+    let mut fill = |part: &str, last: bool| {
+        if part.is_empty() {
+            return Err(VOLUME.to_owned());
         }
-        if value.get("required").is_none() {
-            value.set("required", Node::new(Yaml::Bool(true), place));
-        }
-    }
-    Ok(node)
-}
-
-/// A list of keys becomes a mapping with nothing in it.
-pub(super) fn keys(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::Map(_) | Yaml::Null => Ok(node),
-        Yaml::List(items) => {
-            let mut entries: Vec<(Key, Node)> = Vec::new();
-            for item in items {
-                let name = string(item, "a list of names or a mapping")?;
-                if !entries.iter().any(|(k, _)| k.name == name) {
-                    entries.push((Key { name, place: item.place.clone() }, Node::new(Yaml::Null, item.place.clone())));
+        if volume.source.is_empty() && last {
+            volume.target = part.to_owned();
+        } else if volume.source.is_empty() {
+            volume.source = part.to_owned();
+        } else if volume.target.is_empty() {
+            volume.target = part.to_owned();
+        } else if last {
+            for option in part.split(',') {
+                match option {
+                    "ro" => volume.read_only = true,
+                    "rw" => volume.read_only = false,
+                    "nocopy" => volume.nocopy = true,
+                    "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => volume.propagation = option.to_owned(),
+                    "z" | "Z" => volume.selinux = option.to_owned(),
+                    _ => {}
                 }
             }
-            Ok(Node { value: Yaml::Map(entries), ..node })
+        } else {
+            return Err(VOLUME.to_owned());
         }
-        _ => Err("a list of names or a mapping".to_owned()),
-    }
-}
-
-pub(super) fn list_of_one(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::List(_) => Ok(node),
-        Yaml::Text(_) | Yaml::Map(_) => Ok(Node::new(Yaml::List(vec![node.clone()]), node.place)),
-        _ => Err("a path or a list of paths".to_owned()),
-    }
-}
-
-pub(super) fn env_file(node: &Node) -> Many {
-    Ok(vec![map(node, vec![("path", text(&string(node, "a path")?)), ("required", Yaml::Bool(true))])])
-}
-
-pub(super) fn reference(node: &Node) -> Many {
-    Ok(vec![map(node, vec![("source", text(&string(node, "a name")?))])])
-}
-
-pub(super) fn build_secret(node: &Node) -> Many {
-    reference(node)
-}
-
-pub(super) fn device(node: &Node) -> Many {
-    let t = string(node, "a device such as /dev/sda:/dev/sda:rwm")?;
-    let mut parts = t.split(':');
-    let source = parts.next().unwrap_or_default();
-    let target = parts.next().filter(|p| !p.is_empty()).unwrap_or(source);
-    let permissions = parts.next().unwrap_or("rwm");
-    if parts.next().is_some() {
-        return Err("a device such as /dev/sda:/dev/sda:rwm".to_owned());
-    }
-    Ok(vec![map(node, vec![("source", text(source)), ("target", text(target)), ("permissions", text(permissions))])])
-}
-
-pub(super) fn gpus(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::Text(t) if t == "all" => Ok(Node::new(Yaml::List(vec![map(&node, vec![("count", Yaml::Int(-1))])]), node.place)),
-        Yaml::List(_) => Ok(node),
-        _ => Err("`all` or a list".to_owned()),
-    }
-}
-
-pub(super) fn count(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::Text(t) if t == "all" => Ok(Node { value: Yaml::Int(-1), ..node }),
-        _ => Ok(node),
-    }
-}
-
-pub(super) fn health_test(node: Node) -> Result<Node, String> {
-    match &node.value {
-        Yaml::Text(t) => {
-            let words = vec![Node::text("CMD-SHELL", &node.place), Node::text(t.clone(), &node.place)];
-            Ok(Node { value: Yaml::List(words), ..node })
-        }
-        Yaml::List(items) => match items.first().and_then(Node::as_str) {
-            None | Some("CMD" | "CMD-SHELL" | "NONE") => Ok(node),
-            Some(_) => Err("a list that begins with CMD, CMD-SHELL or NONE".to_owned()),
-        },
-        _ => Err("a text or a list of texts".to_owned()),
-    }
-}
-
-pub(super) fn external(node: Node) -> Result<Node, String> {
-    // The old form `external: {name: x}` says that it is external; the name is taken by the phase of names.
-    match &node.value {
-        Yaml::Map(_) => Ok(Node { value: Yaml::Bool(true), ..node }),
-        _ => Ok(node),
-    }
-}
-
-pub(super) fn ulimit(node: Node) -> Result<Node, String> {
-    let whole = |n: &Node| match &n.value {
-        Yaml::Int(i) => Some(*i),
-        Yaml::Text(t) => t.parse().ok(),
-        _ => None,
+        Ok(())
     };
-    let expected = "a number, or soft and hard";
-    match &node.value {
-        Yaml::Map(_) => {
-            let both = |name: &str| node.get(name).and_then(whole).ok_or(expected);
-            let (soft, hard) = (both("soft")?, both("hard")?);
-            Ok(map(&node, vec![("soft", Yaml::Int(soft)), ("hard", Yaml::Int(hard))]))
+    for c in text.chars() {
+        let drive = c == ':' && part.chars().count() == 1 && part.chars().all(char::is_alphabetic);
+        if c == ':' && !drive {
+            fill(&part, false)?;
+            part.clear();
+        } else {
+            part.push(c);
         }
-        _ => whole(&node).map(|n| Node { value: Yaml::Int(n), ..node }).ok_or_else(|| expected.to_owned()),
+    }
+    fill(&part, true)?;
+    Ok(volume)
+}
+
+/// Whether a source is a path on the host.
+pub(crate) fn is_path(source: &str) -> bool {
+    let mut chars = source.chars();
+    match (chars.next(), chars.next()) {
+        (Some('.' | '/' | '~'), _) => true,
+        (Some('\\'), Some('\\')) => true,
+        (Some(c), Some(':')) => c.is_alphabetic(),
+        _ => false,
     }
 }
 
-pub(super) fn ssh(node: Node) -> Result<Node, String> {
-    let expected = "`default` or a list of id=path";
-    let one = |t: &str, at: &Node| {
-        let (id, path) = t.split_once('=').unwrap_or((t, ""));
-        map(at, vec![("id", text(id)), ("path", text(path))])
-    };
-    let keys: Result<Vec<Node>, String> = match &node.value {
-        Yaml::Text(t) => Ok(vec![one(t, &node)]),
-        Yaml::List(items) => items.iter().map(|i| Ok(one(&string(i, expected)?, i))).collect(),
-        Yaml::Map(entries) => {
-            Ok(entries.iter().map(|(k, v)| map(v, vec![("id", text(&k.name)), ("path", text(&v.scalar_text().unwrap_or_default()))])).collect())
-        }
-        _ => Err(expected.to_owned()),
-    };
-    Ok(Node::new(Yaml::List(keys?), node.place))
+/// A short volume in long form.
+pub(super) fn volume(node: &Node, text: &str) -> Result<Node, String> {
+    let volume = volume_parts(text)?;
+    let place = &node.place;
+    let value = |t: &str| Node::text(t, place).of(node);
+    let flag = |on: bool| Node::new(Yaml::Bool(on), place);
+    let bind = is_path(&volume.source);
+    let mut out = vec![("type", Node::text(if bind { "bind" } else { "volume" }, place))];
+    if !volume.source.is_empty() {
+        out.push(("source", value(&volume.source)));
+    }
+    out.push(("target", value(&clean(&volume.target))));
+    if volume.read_only {
+        out.push(("read_only", flag(true)));
+    }
+    let mut options = Vec::new();
+    if !volume.propagation.is_empty() {
+        options.push(("propagation", value(&volume.propagation)));
+    }
+    if !volume.selinux.is_empty() {
+        options.push(("selinux", value(&volume.selinux)));
+    }
+    if bind {
+        options.push(("create_host_path", flag(true)));
+    }
+    if bind || !options.is_empty() {
+        out.push(("bind", Node::map(options, place)));
+    }
+    if volume.nocopy {
+        out.push(("volume", Node::map([("nocopy", flag(true))], place)));
+    } else if !bind && !volume.bare {
+        out.push(("volume", Node::map([], place)));
+    }
+    Ok(Node::map(out, place).of(node))
 }
 
-/// `[[ip:]published:]target[/protocol]`, with ranges.
-pub(super) fn port(node: &Node) -> Many {
-    let expected = "a port such as 8080:80, 127.0.0.1:8080:80/tcp or 3000-3005";
-    let whole = string(node, expected)?;
-    let wrong = || expected.to_owned();
-    let (rest, protocol) = whole.rsplit_once('/').unwrap_or((&whole, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
-        return Err(wrong());
+/// A path as Go's `path.Clean` makes it.
+pub(crate) fn clean(path: &str) -> String {
+    if path.is_empty() {
+        return ".".to_owned();
     }
-    let (rest, target) = rest.rsplit_once(':').map_or(("", rest), |(r, t)| (r, t));
-    let (ip, published) = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
-        Some((ip, tail)) => (ip, tail.strip_prefix(':').unwrap_or(tail)),
-        None => rest.rsplit_once(':').unwrap_or(("", rest)),
-    };
-    if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
-        return Err(wrong());
-    }
-    let range = |t: &str| -> Option<(u32, u32)> {
-        let (a, b) = t.split_once('-').unwrap_or((t, t));
-        let (a, b): (u16, u16) = (a.parse().ok()?, b.parse().ok()?);
-        (a <= b && a > 0).then_some((a.into(), b.into()))
-    };
-    let (first, last) = range(target).ok_or_else(wrong)?;
-    let host = if published.is_empty() { None } else { Some(range(published).ok_or_else(wrong)?) };
-    let single = first == last;
-    if host.is_some_and(|(a, b)| !single && b - a != last - first) {
-        return Err(wrong());
-    }
-    let mut out = Vec::new();
-    for (offset, target) in (first..=last).enumerate() {
-        let mut entries = vec![("mode", text("ingress"))];
-        if !ip.is_empty() {
-            entries.push(("host_ip", text(ip)));
-        }
-        entries.push(("target", Yaml::Int(target.into())));
-        match host {
-            Some((a, b)) if single && a != b => entries.push(("published", Yaml::Text(format!("{a}-{b}")))),
-            Some((a, _)) => entries.push(("published", Yaml::Text((u64::from(a) + offset as u64).to_string()))),
-            None => {}
-        }
-        entries.push(("protocol", text(&protocol)));
-        out.push(map(node, entries));
-    }
-    Ok(out)
-}
-
-/// `[source:]target[:options]`.
-pub(super) fn volume(node: &Node) -> Many {
-    let expected = "a volume such as data:/data:ro or ./folder:/data";
-    let t = string(node, expected)?;
-    let parts: Vec<&str> = t.split(':').collect();
-    let (source, target, options) = match parts.as_slice() {
-        [target] => ("", *target, ""),
-        // One letter and a colon reads as a drive of Windows.
-        [drive, rest] if drive.len() == 1 && drive.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.starts_with(['/', '\\']) => ("", t.as_str(), ""),
-        [source, target] => (*source, *target, ""),
-        [source, target, options] => (*source, *target, *options),
-        _ => return Err(expected.to_owned()),
-    };
-    if target.is_empty() || (parts.len() > 1 && source.is_empty() && !t.contains(":/") && !t.contains(":\\")) {
-        return Err(expected.to_owned());
-    }
-    let bind = source.starts_with(['/', '.', '~']);
-    let kind = if bind { "bind" } else { "volume" };
-    let mut entries = vec![("type", text(kind))];
-    if !source.is_empty() {
-        entries.push(("source", text(source)));
-    }
-    entries.push(("target", text(&clean(target))));
-    let mut inner = if bind { vec![("create_host_path", Yaml::Bool(true))] } else { Vec::new() };
-    for option in options.split(',').filter(|o| !o.is_empty()) {
-        match option {
-            "ro" => entries.push(("read_only", Yaml::Bool(true))),
-            "rw" => {}
-            "nocopy" if !bind => inner.push(("nocopy", Yaml::Bool(true))),
-            "z" | "Z" if bind => inner.push(("selinux", text(option))),
-            "cached" | "delegated" | "consistent" => entries.push(("consistency", text(option))),
-            "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" if bind => inner.push(("propagation", text(option))),
-            _ => {}
-        }
-    }
-    entries.push((kind, map(node, inner).value));
-    Ok(vec![map(node, entries)])
-}
-
-/// A path without repeated or trailing slashes and dots.
-fn clean(path: &str) -> String {
-    if !path.starts_with('/') {
-        return path.to_owned();
-    }
+    let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop()),
+            ".." if parts.last().is_some_and(|p| *p != "..") => drop(parts.pop()),
+            ".." if rooted => {}
             p => parts.push(p),
         }
     }
-    format!("/{}", parts.join("/"))
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    }
+}
+
+/// A published port.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) ip: String,
+    pub(crate) published: String,
+    pub(crate) target: u16,
+    pub(crate) protocol: String,
+}
+
+const PORT: &str = "a port such as 8080:80, 127.0.0.1:8080:80/tcp or 3000-3005";
+
+/// `[[ip:]published:]target[/protocol]`, with ranges, in the order that docker compose gives them.
+pub(crate) fn port_parts(text: &str) -> Result<Vec<Port>, String> {
+    let wrong = || PORT.to_owned();
+    let parts: Vec<&str> = text.split(':').collect();
+    let (ip, published, target) = match parts.as_slice() {
+        [target] => (String::new(), "", *target),
+        [published, target] => (String::new(), *published, *target),
+        [ip @ .., published, target] => (ip.join(":"), *published, *target),
+        [] => return Err(wrong()),
+    };
+    let (target, protocol) = match target.split('/').collect::<Vec<_>>().as_slice() {
+        [port] | [port, "", ..] => (*port, "tcp".to_owned()),
+        [port, protocol, ..] => (*port, protocol.to_ascii_lowercase()),
+        [] => return Err(wrong()),
+    };
+    let ip = match ip.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').ok_or_else(wrong)?.to_owned(),
+        None if ip.contains(':') => return Err(wrong()),
+        None => ip,
+    };
+    if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
+        return Err(format!("{PORT}, with an address that is one"));
+    }
+    if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
+        return Err(format!("{PORT}, with tcp, udp or sctp"));
+    }
+    let number = |t: &str| t.parse::<u16>().ok().filter(|_| t.bytes().all(|b| b.is_ascii_digit()));
+    let range = |t: &str| -> Option<(u16, u16)> {
+        let mut ends = t.split('-');
+        let first = number(ends.next()?)?;
+        let last = ends.next().map_or(Some(first), number)?;
+        (first <= last).then_some((first, last))
+    };
+    let (first, last) = range(target).ok_or_else(wrong)?;
+    let host = if published.is_empty() { None } else { Some(range(published).ok_or_else(wrong)?) };
+    if host.is_some_and(|(a, b)| first != last && b - a != last - first) {
+        return Err(format!("{PORT}, with ranges of one length"));
+    }
+    let mut out: Vec<Port> = (first..=last)
+        .map(|target| {
+            let published = match host {
+                Some((a, b)) if first == last && a != b => format!("{a}-{b}"),
+                Some((a, _)) => (u32::from(a) + u32::from(target - first)).to_string(),
+                None => String::new(),
+            };
+            Port { ip: ip.clone(), published, target, protocol: protocol.clone() }
+        })
+        .collect();
+    out.sort_by_key(|p| format!("{}/{}", p.target, p.protocol));
+    Ok(out)
+}
+
+/// A short port in long form; ranges become several.
+pub(super) fn ports(node: &Node, text: &str) -> Result<Vec<Node>, String> {
+    let place = &node.place;
+    let long = |p: Port| {
+        let mut out = vec![("mode", Node::text("ingress", place))];
+        if !p.ip.is_empty() {
+            out.push(("host_ip", Node::text(p.ip, place).of(node)));
+        }
+        if p.target > 0 {
+            out.push(("target", Node::new(Yaml::Int(p.target.into()), place)));
+        }
+        if !p.published.is_empty() {
+            out.push(("published", Node::text(p.published, place).of(node)));
+        }
+        out.push(("protocol", Node::text(p.protocol, place)));
+        Node::map(out, place).of(node)
+    };
+    Ok(port_parts(text)?.into_iter().map(long).collect())
+}
+
+/// `source[:target[:permissions]]` in long form.
+pub(super) fn device(node: &Node, text: &str) -> Result<Node, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, permissions) = match parts.as_slice() {
+        [source] => (*source, "", "rwm"),
+        [source, target] => (*source, *target, "rwm"),
+        [source, target, permissions] => (*source, *target, *permissions),
+        _ => return Err("a device such as /dev/sda:/dev/sda:rwm".to_owned()),
+    };
+    let target = if target.is_empty() { source } else { target };
+    let value = |t: &str| Node::text(t, &node.place).of(node);
+    Ok(Node::map([("source", value(source)), ("target", value(target)), ("permissions", value(permissions))], &node.place))
+}
+
+/// Words as docker compose splits a command: quotes and backslashes as in a shell, and nothing after a `;`, `&`, `|`, `<`
+/// or `>`.
+pub(crate) fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut there = false;
+    let (mut escaped, mut double, mut single, mut back, mut dollar) = (false, false, false, false, false);
+    for c in line.chars() {
+        if escaped {
+            word.push(c);
+            escaped = false;
+            there = true;
+            continue;
+        }
+        if c == '\\' && !single {
+            escaped = true;
+            continue;
+        }
+        if c == '\\' {
+            word.push(c);
+            continue;
+        }
+        if matches!(c, ' ' | '\t' | '\r' | '\n') {
+            if single || double || back || dollar {
+                word.push(c);
+            } else if there {
+                words.push(std::mem::take(&mut word));
+                there = false;
+            }
+            continue;
+        }
+        match c {
+            '`' if !single && !double && !dollar => back = !back,
+            ')' if !single && !double && !back => dollar = !dollar,
+            '(' if !single && !double && !back => {
+                if dollar || !word.ends_with('$') {
+                    return None;
+                }
+                dollar = true;
+                word.push('(');
+                continue;
+            }
+            '"' if !single && !dollar => {
+                there |= double;
+                double = !double;
+                continue;
+            }
+            '\'' if !double && !dollar => {
+                there |= single;
+                single = !single;
+                continue;
+            }
+            ';' | '&' | '|' | '<' | '>' if !(single || double || back || dollar) => {
+                // A number right before a `>` names a stream, and is no word.
+                if c == '>' && word.starts_with(|c: char| c.is_ascii_digit()) {
+                    there = false;
+                }
+                break;
+            }
+            _ => {}
+        }
+        there = true;
+        word.push(c);
+    }
+    if there {
+        words.push(word);
+    }
+    if escaped || single || double || back || dollar { None } else { Some(words) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::load::yaml::Place;
 
-    fn run(f: fn(&Node) -> Many, t: &str) -> String {
-        match f(&Node::text(t, &Place::default())) {
-            Ok(nodes) => nodes.iter().map(|n| n.to_json().to_string()).collect::<Vec<_>>().join(" "),
+    fn port(text: &str) -> String {
+        match port_parts(text) {
+            Ok(ports) => ports.iter().map(|p| format!("{}|{}|{}|{}", p.ip, p.published, p.target, p.protocol)).collect::<Vec<_>>().join(" "),
             Err(e) => format!("error: {e}"),
         }
     }
 
     #[test]
-    fn ports() {
-        assert_eq!(run(port, "8080:80"), r#"{"mode":"ingress","target":80,"published":"8080","protocol":"tcp"}"#);
-        assert_eq!(run(port, "127.0.0.1::80/udp"), r#"{"mode":"ingress","host_ip":"127.0.0.1","target":80,"protocol":"udp"}"#);
-        assert_eq!(run(port, "[::1]:1-2:3-4").matches("::1").count(), 2);
-        assert_eq!(run(port, "8000-8001:80"), r#"{"mode":"ingress","target":80,"published":"8000-8001","protocol":"tcp"}"#);
-        for wrong in ["", "x", "0", "1-2:3-9", "80/ftp", "9.9:80:80"] {
-            assert!(run(port, wrong).starts_with("error"), "{wrong}");
+    fn ports_in_every_form() {
+        assert_eq!(port("8080:80"), "|8080|80|tcp");
+        assert_eq!(port("127.0.0.1::80/udp"), "127.0.0.1||80|udp");
+        assert_eq!(port("[::1]:1-2:3-4"), "::1|1|3|tcp ::1|2|4|tcp");
+        assert_eq!(port("8000-8001:80"), "|8000-8001|80|tcp");
+        assert_eq!(port("9999-10000"), "||10000|tcp ||9999|tcp");
+        for wrong in ["", "x", "1-2:3-9", "80/ftp", "9.9:80:80", "::1:80:80", "65536", "+80"] {
+            assert!(port(wrong).starts_with("error"), "{wrong}");
         }
     }
 
     #[test]
-    fn volumes() {
-        assert_eq!(run(volume, "/x"), r#"{"type":"volume","target":"/x","volume":{}}"#);
-        assert_eq!(run(volume, "data:/x/:ro"), r#"{"type":"volume","source":"data","target":"/x","read_only":true,"volume":{}}"#);
-        assert_eq!(run(volume, "./a:/x"), r#"{"type":"bind","source":"./a","target":"/x","bind":{"create_host_path":true}}"#);
-        assert_eq!(run(volume, "v:/v"), r#"{"type":"volume","target":"v:/v","volume":{}}"#);
-        assert!(run(volume, "a:b:c:d").starts_with("error"));
+    fn volumes_in_every_form() {
+        let parts = |t: &str| volume_parts(t).map(|v| format!("{}|{}|{}", v.source, v.target, v.read_only)).unwrap_or_else(|_| "error".to_owned());
+        assert_eq!(parts("/x"), "|/x|false");
+        assert_eq!(parts("data:/x:ro"), "data|/x|true");
+        assert_eq!(parts("v:/v"), "|v:/v|false");
+        assert_eq!(parts("C:/a:/x:ro"), "C:/a|/x|true");
+        assert_eq!(parts("aa:bb:cc:dd"), "error");
+        assert_eq!(parts(":/x"), "error");
+    }
+
+    #[test]
+    fn words_of_commands() {
+        let split = |t: &str| words(t).map(|w| w.join("|"));
+        assert_eq!(split("a 'b c' \"d\" e\\ f"), Some("a|b c|d|e f".to_owned()));
+        assert_eq!(split("echo x && y"), Some("echo|x".to_owned()));
+        assert_eq!(split("a '' b"), Some("a||b".to_owned()));
+        assert_eq!(split("a 2>x"), Some("a".to_owned()));
+        assert_eq!(split("a 'b"), None);
+        assert_eq!(split("a (b)"), None);
+    }
+
+    #[test]
+    fn clean_paths() {
+        for (path, expected) in [("/x//y/./z/..", "/x/y"), ("", "."), ("../a/..", ".."), ("/..", "/"), ("a/..", "."), ("C:\\x", "C:\\x")] {
+            assert_eq!(clean(path), expected, "{path}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     is_zero,
-    units::{Bytes, Delay},
+    units::{Bytes, Delay, short_float},
 };
 
 macro_rules! model {
@@ -64,7 +64,7 @@ model! {
     /// An amount of resources.
     pub struct Resource {
         /// Processors.
-        #[serde(skip_serializing_if = "is_zero")]
+        #[serde(skip_serializing_if = "is_zero", serialize_with = "short_float")]
         pub cpus: f32,
         /// Memory.
         #[serde(skip_serializing_if = "is_zero")]
@@ -145,7 +145,7 @@ model! {
         #[serde(skip_serializing_if = "is_zero")]
         pub monitor: Delay,
         /// Failures that are borne.
-        #[serde(skip_serializing_if = "is_zero")]
+        #[serde(skip_serializing_if = "is_zero", serialize_with = "short_float")]
         pub max_failure_ratio: f32,
         /// `stop-first` or `start-first`.
         #[serde(skip_serializing_if = "is_zero")]

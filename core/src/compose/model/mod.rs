@@ -15,10 +15,10 @@ use serde_json::Value;
 pub use deploy::{
     Deploy, DeployResources, DeviceRequest, DiscreteResource, GenericResource, Placement, PlacementPreference, Resource, RestartPolicy, UpdateConfig,
 };
-pub use resources::{ConfigObject, Ipam, IpamPool, NetworkConfig, VolumeConfig};
+pub use resources::{ConfigObject, Ipam, IpamPool, ModelConfig, NetworkConfig, VolumeConfig};
 pub use service::{
-    BindOptions, BlkioConfig, Build, BuildSecret, CredentialSpec, Dependency, Device, EnvFile, FileReference, HealthCheck, Hook, ImageOptions, Logging, Port,
-    Service, ServiceNetwork, SshKey, ThrottleDevice, TmpfsOptions, Ulimit, VolumeMount, VolumeOptions, WeightDevice,
+    BindOptions, BlkioConfig, Build, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference, HealthCheck, Hook, ImageOptions, Logging, Port,
+    Provider, Service, ServiceModel, ServiceNetwork, SshKey, ThrottleDevice, TmpfsOptions, Ulimit, VolumeMount, VolumeOptions, WatchRule, WeightDevice,
 };
 pub use units::{Bytes, Delay};
 
@@ -43,30 +43,27 @@ pub struct Model {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub configs: BTreeMap<String, ConfigObject>,
     /// Its models by key.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub models: BTreeMap<String, Value>,
+    #[serde(skip_serializing)]
+    pub models: BTreeMap<String, ModelConfig>,
     /// Services that no active profile selects.
     #[serde(skip)]
     pub disabled: BTreeMap<String, Service>,
     /// Top-level `x-` keys.
     #[serde(skip)]
     pub extensions: BTreeMap<String, Value>,
+    /// `x-` keys below services and other parts, each with its key path. A service's own ones are in the service.
+    #[serde(skip)]
+    pub nested_extensions: Vec<(Vec<String>, Value)>,
 }
 
 impl Model {
-    /// The model as docker compose prints it, `x-` keys and all.
+    /// The model as docker compose prints it as JSON: of the `x-` keys, those of the top level.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let mut json = serde_json::to_value(self).unwrap_or_default();
-        let add = |to: Option<&mut Value>, more: &BTreeMap<String, Value>| {
-            if let Some(map) = to.and_then(Value::as_object_mut) {
-                map.extend(more.clone());
-            }
-        };
-        for (name, service) in &self.services {
-            add(json.get_mut("services").and_then(|s| s.get_mut(name)), &service.extensions);
+        if let Some(map) = json.as_object_mut() {
+            map.extend(self.extensions.clone());
         }
-        add(Some(&mut json), &self.extensions);
         json
     }
 }

@@ -48,8 +48,8 @@ model! {
         /// Subnets.
         #[serde(skip_serializing_if = "is_zero")]
         pub config: Vec<IpamPool>,
-        /// Options of the driver.
-        #[serde(skip_serializing_if = "is_zero")]
+        /// Options of the driver. docker compose reads them, and neither prints nor uses them.
+        #[serde(skip_serializing)]
         pub options: BTreeMap<String, String>,
     }
 
@@ -86,6 +86,22 @@ model! {
         /// Labels.
         #[serde(skip_serializing_if = "is_zero")]
         pub labels: BTreeMap<String, String>,
+    }
+
+    /// A model that services use.
+    pub struct ModelConfig {
+        /// Its name on the engine.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub name: String,
+        /// The model itself, as its registry names it.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub model: String,
+        /// How much text it looks at.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub context_size: i64,
+        /// Flags for what runs it.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub runtime_flags: Vec<String>,
     }
 
     /// A secret or a config.

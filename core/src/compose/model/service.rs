@@ -8,17 +8,20 @@ use serde_json::Value;
 use super::{
     deploy::{Deploy, DeviceRequest, model},
     is_zero,
-    units::{Bytes, Delay},
+    units::{Bytes, Delay, short_float},
 };
 
 /// Declares the service: a field is left out where it is empty, but for command and entry point, which docker compose
-/// always writes and which are marked `(written)`.
+/// always writes and which are marked `(written)`. Numbers with a fraction are marked `(short)`.
 macro_rules! service {
     ($($(#[doc = $doc:literal])+ $field:ident $(($written:ident))? : $ty:ty,)*) => {
         service!(@ [] $($(#[doc = $doc])+ $field $(($written))? : $ty,)*);
     };
     (@ [$($done:tt)*] $(#[doc = $doc:literal])+ $field:ident (written) : $ty:ty, $($rest:tt)*) => {
         service!(@ [$($done)* $(#[doc = $doc])+ pub $field: $ty,] $($rest)*);
+    };
+    (@ [$($done:tt)*] $(#[doc = $doc:literal])+ $field:ident (short) : $ty:ty, $($rest:tt)*) => {
+        service!(@ [$($done)* $(#[doc = $doc])+ #[serde(skip_serializing_if = "is_zero", serialize_with = "short_float")] pub $field: $ty,] $($rest)*);
     };
     (@ [$($done:tt)*] $(#[doc = $doc:literal])+ $field:ident : $ty:ty, $($rest:tt)*) => {
         service!(@ [$($done)* $(#[doc = $doc])+ #[serde(skip_serializing_if = "is_zero")] pub $field: $ty,] $($rest)*);
@@ -49,7 +52,7 @@ service! {
     /// How its image is built.
     build: Option<Build>,
     /// How it is developed.
-    develop: Option<Value>,
+    develop: Option<Develop>,
     /// Limits of block devices.
     blkio_config: Option<BlkioConfig>,
     /// Capabilities to add.
@@ -63,7 +66,7 @@ service! {
     /// Number of processors.
     cpu_count: i64,
     /// Share of the processors, in per cent.
-    cpu_percent: f32,
+    cpu_percent(short): f32,
     /// Period of the processor quota.
     cpu_period: i64,
     /// Processor quota.
@@ -73,7 +76,7 @@ service! {
     /// Runtime of real-time processes.
     cpu_rt_runtime: i64,
     /// Processors.
-    cpus: f32,
+    cpus(short): f32,
     /// Which processors.
     cpuset: String,
     /// Relative weight for processor time.
@@ -105,15 +108,13 @@ service! {
     /// The entry point's words.
     entrypoint(written): Option<Vec<String>>,
     /// A program outside that provides it.
-    provider: Option<Value>,
+    provider: Option<Provider>,
     /// Environment variables; null takes no value.
     environment: BTreeMap<String, Option<String>>,
     /// Files with environment variables.
     env_file: Vec<EnvFile>,
     /// Ports that other services may use.
     expose: Vec<String>,
-    /// The service that it extends.
-    extends: Option<Value>,
     /// Links to containers outside.
     external_links: Vec<String>,
     /// Lines of `/etc/hosts`, as `name=address`.
@@ -153,7 +154,7 @@ service! {
     /// Hardware address.
     mac_address: String,
     /// Models that it uses.
-    models: BTreeMap<String, Value>,
+    models: BTreeMap<String, Option<ServiceModel>>,
     /// Network mode.
     network_mode: String,
     /// Networks that it is in.
@@ -220,6 +221,8 @@ service! {
     working_dir: String,
     /// Commands after its start.
     post_start: Vec<Hook>,
+    /// Commands before its start.
+    pre_start: Vec<Hook>,
     /// Commands before its stop.
     pre_stop: Vec<Hook>,
 }
@@ -286,7 +289,7 @@ model! {
         pub target: String,
         /// Secrets.
         #[serde(skip_serializing_if = "is_zero")]
-        pub secrets: Vec<BuildSecret>,
+        pub secrets: Vec<FileReference>,
         /// Size of `/dev/shm`.
         #[serde(skip_serializing_if = "is_zero")]
         pub shm_size: Bytes,
@@ -302,25 +305,6 @@ model! {
         /// All privileges.
         #[serde(skip_serializing_if = "is_zero")]
         pub privileged: bool,
-    }
-
-    /// An SSH key for a build.
-    pub struct SshKey {
-        /// Its ID.
-        pub id: String,
-        /// Its file.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub path: String,
-    }
-
-    /// A secret for a build.
-    pub struct BuildSecret {
-        /// Its key.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub source: String,
-        /// Its ID in the build.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub target: String,
     }
 
     /// Limits of block devices.
@@ -348,18 +332,20 @@ model! {
     /// The weight of a device.
     pub struct WeightDevice {
         /// The device.
+        #[serde(rename(serialize = "Path"))]
         pub path: String,
         /// Its weight.
-        #[serde(skip_serializing_if = "is_zero")]
+        #[serde(rename(serialize = "Weight"))]
         pub weight: u16,
     }
 
     /// The rate of a device.
     pub struct ThrottleDevice {
         /// The device.
+        #[serde(rename(serialize = "Path"))]
         pub path: String,
         /// Its rate.
-        #[serde(skip_serializing_if = "is_zero")]
+        #[serde(rename(serialize = "Rate"))]
         pub rate: Bytes,
     }
 
@@ -399,18 +385,6 @@ model! {
         /// Rights, such as `rwm`.
         #[serde(skip_serializing_if = "is_zero")]
         pub permissions: String,
-    }
-
-    /// A file with environment variables.
-    pub struct EnvFile {
-        /// Its path.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub path: String,
-        /// Fails when it is not there.
-        pub required: bool,
-        /// `raw` takes values as they stand.
-        #[serde(skip_serializing_if = "is_zero")]
-        pub format: String,
     }
 
     /// A secret or config as a service gets it.
@@ -600,10 +574,59 @@ model! {
         pub subpath: String,
     }
 
+    /// How a service is developed.
+    pub struct Develop {
+        /// What is watched.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub watch: Vec<WatchRule>,
+    }
+
+    /// A path that is watched, and what is done when it changes.
+    pub struct WatchRule {
+        /// The path on the host.
+        pub path: String,
+        /// `sync`, `rebuild`, `restart`, `sync+restart` or `sync+exec`.
+        pub action: String,
+        /// The path in the container.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub target: String,
+        /// The command of `sync+exec`.
+        pub exec: Hook,
+        /// Patterns of what counts.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub include: Vec<String>,
+        /// Patterns of what does not.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub ignore: Vec<String>,
+        /// Copies all at the start, too.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub initial_sync: bool,
+    }
+
+    /// A program outside that provides a service.
+    pub struct Provider {
+        /// Its name.
+        #[serde(rename = "type", skip_serializing_if = "is_zero")]
+        pub kind: String,
+        /// Its options.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub options: BTreeMap<String, Vec<String>>,
+    }
+
+    /// A model as a service uses it.
+    pub struct ServiceModel {
+        /// The variable that gets its address.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub endpoint_var: String,
+        /// The variable that gets its name.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub model_var: String,
+    }
+
     /// A command at a moment of a container's life.
     pub struct Hook {
         /// Its words.
-        pub command: Vec<String>,
+        pub command: Option<Vec<String>>,
         /// User.
         #[serde(skip_serializing_if = "is_zero")]
         pub user: String,
@@ -616,6 +639,53 @@ model! {
         /// Environment variables.
         #[serde(skip_serializing_if = "is_zero")]
         pub environment: BTreeMap<String, Option<String>>,
+    }
+}
+
+/// A file with environment variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct EnvFile {
+    /// Its path.
+    pub path: String,
+    /// Fails when it is not there.
+    pub required: bool,
+    /// `raw` takes values as they stand.
+    pub format: String,
+}
+
+impl Serialize for EnvFile {
+    /// As docker compose writes it: a path that is required as a text, whatever its format.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Long<'a> {
+            path: &'a str,
+            required: bool,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            format: &'a str,
+        }
+        if self.required {
+            serializer.serialize_str(&self.path)
+        } else {
+            Long { path: &self.path, required: false, format: &self.format }.serialize(serializer)
+        }
+    }
+}
+
+/// An SSH key or agent for a build.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct SshKey {
+    /// Its ID.
+    pub id: String,
+    /// Its file or socket; empty is the agent.
+    pub path: String,
+}
+
+impl Serialize for SshKey {
+    /// As it is written: `default`, or `id=path`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.path.is_empty() { serializer.serialize_str(&self.id) } else { serializer.collect_str(&format_args!("{}={}", self.id, self.path)) }
     }
 }
 
@@ -639,7 +709,8 @@ impl Serialize for Ulimit {
             #[serde(skip_serializing_if = "is_zero")]
             hard: i64,
         }
-        if self.single { serializer.serialize_i64(self.soft) } else { Both { soft: self.soft, hard: self.hard }.serialize(serializer) }
+        // A single zero is written as the pair of nothing that Go makes of it.
+        if self.single && self.soft != 0 { serializer.serialize_i64(self.soft) } else { Both { soft: self.soft, hard: self.hard }.serialize(serializer) }
     }
 }
 

@@ -6,20 +6,37 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::units::{go_duration, parse_duration, parse_size};
 
-/// A duration, written as `1m30s`.
+/// A duration, written as `1m30s`. A negative one counts as nothing, and is kept to be written as it was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Delay(pub Duration);
+pub struct Delay(pub Duration, Below);
+
+/// How far a duration lies below nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Below(Duration);
+
+impl From<Duration> for Delay {
+    fn from(duration: Duration) -> Self {
+        Self(duration, Below::default())
+    }
+}
 
 impl Serialize for Delay {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&go_duration(self.0))
+        if self.1 == Below::default() {
+            serializer.serialize_str(&go_duration(self.0))
+        } else {
+            serializer.collect_str(&format_args!("-{}", go_duration(self.1.0)))
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Delay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map(Self).map_err(D::Error::custom)
+        match text.strip_prefix('-') {
+            Some(below) => parse_duration(below).map(|d| Self(Duration::ZERO, Below(d))).map_err(D::Error::custom),
+            None => parse_duration(&text).map(Self::from).map_err(D::Error::custom),
+        }
     }
 }
 
@@ -45,6 +62,14 @@ impl<'de> Deserialize<'de> for Bytes {
             _ => Err(D::Error::custom("a size is a number or a text such as 512m")),
         }
     }
+}
+
+/// A number as Go writes a short float: the fewest digits that mean it, and no fraction where there is none.
+pub(super) fn short_float<S: Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    if *number == number.trunc() && number.abs() < 9e15 {
+        return serializer.serialize_i64(*number as i64);
+    }
+    serializer.serialize_f64(number.to_string().parse().unwrap_or_else(|_| f64::from(*number)))
 }
 
 macro_rules! text_schema {

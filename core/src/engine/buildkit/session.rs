@@ -1,24 +1,31 @@
 //! A session: the engine calls back over a connection that we opened, and gets what a build was offered, and nothing else.
 
-use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
-use http_body_util::{BodyExt, StreamBody};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
 use hyper::{
-    HeaderMap, Request, Response,
+    Request,
     body::{Frame, Incoming},
-    header::{CONTENT_TYPE, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::wire::{Credentials, Data, GetSecret, Health, Named};
+use super::{
+    files,
+    grpc::{Answer, INVALID, Messages, NOT_FOUND, UNIMPLEMENTED, UNKNOWN, failed, framed, of, one, reply, trailers},
+    wire::{Credentials, Data, GetSecret, Health, Named},
+};
 use crate::{
     engine::{Engine, Req, config::Config},
-    error::Result,
+    error::{Error, ErrorKind, Result},
 };
 
 /// The calls that are answered, as their paths.
@@ -27,12 +34,10 @@ const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const LOGIN: &str = "/moby.filesync.v1.Auth/Credentials";
 const CHECK_AGENT: &str = "/moby.sshforward.v1.SSH/CheckAgent";
 const AGENT: &str = "/moby.sshforward.v1.SSH/ForwardAgent";
-/// States of gRPC: not found, not implemented, and what is wrong in a message.
-const NOT_FOUND: u32 = 5;
-const UNIMPLEMENTED: u32 = 12;
-const INVALID: u32 = 3;
-/// The largest message that is taken.
-const LARGEST: usize = 4 << 20;
+const FILES: &str = "/moby.filesync.v1.FileSync/DiffCopy";
+const UPLOAD: &str = "/moby.upload.v1.Upload/Pull";
+/// The host that stands for the session in the address of a context.
+const SESSION_HOST: &str = "http://buildkit-session";
 
 /// What a build may ask for. It is never printed.
 #[derive(Default)]
@@ -41,11 +46,25 @@ pub(in crate::engine) struct Offer {
     pub(in crate::engine) secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
     /// Sockets of SSH agents by ID.
     pub(in crate::engine) agents: BTreeMap<String, PathBuf>,
+    /// Folders by the names under which the build knows them.
+    pub(in crate::engine) folders: BTreeMap<String, PathBuf>,
+    /// The context as a tar, which is asked for once.
+    pub(in crate::engine) context: Mutex<Option<BoxStream<'static, std::io::Result<Bytes>>>>,
+    /// Why something could not be read on this side, in words that the engine does not hand back.
+    pub(super) trouble: Mutex<Option<Error>>,
+}
+
+impl Offer {
+    /// Keeps the first reason for which something could not be given.
+    pub(super) fn keep(&self, error: Error) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
 }
 
 /// An open session. It ends when it is dropped.
 pub(in crate::engine) struct Session {
     pub(in crate::engine) id: String,
+    offer: Arc<Offer>,
     work: tokio::task::JoinHandle<()>,
 }
 
@@ -55,34 +74,50 @@ impl Drop for Session {
     }
 }
 
-type Frames = Pin<Box<dyn Stream<Item = std::result::Result<Frame<Bytes>, Infallible>> + Send>>;
-type Answer = Response<StreamBody<Frames>>;
-
 impl Session {
     /// Opens a session with an engine.
     pub(in crate::engine) async fn open(engine: &Engine, offer: Offer) -> Result<Self> {
         let id = format!("{:032x}", rand::random::<u128>());
         let mut req = Req::post(&["session"]).header("x-docker-expose-session-uuid", &id).header("x-docker-expose-session-name", "dockerkit");
-        for method in [HEALTH, SECRET, LOGIN, CHECK_AGENT, AGENT] {
+        let held = offer.context.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let more = [(FILES, !offer.folders.is_empty()), (UPLOAD, held)].into_iter().filter(|(_, on)| *on).map(|(method, _)| method);
+        for method in [HEALTH, SECRET, LOGIN, CHECK_AGENT, AGENT].into_iter().chain(more) {
             req = req.header("x-docker-expose-session-grpc-method", method);
         }
         let (io, _) = engine.client.upgrade(req, "h2c").await?;
         let offer = Arc::new(offer);
+        let given = offer.clone();
         let service = hyper::service::service_fn(move |request| {
-            let offer = offer.clone();
+            let offer = given.clone();
             async move { Ok::<_, Infallible>(answer(request, &offer).await) }
         });
         let serve = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service);
         // The engine closes it when the build is over.
         let work = tokio::spawn(async move { serve.await.unwrap_or_default() });
-        Ok(Self { id, work })
+        Ok(Self { id, offer, work })
+    }
+
+    /// Where a build finds the context that is offered as a tar.
+    pub(super) fn context(&self) -> String {
+        format!("{SESSION_HOST}/{}", self.id)
+    }
+
+    /// Why something that was asked for could not be read on this side.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.offer.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-async fn answer(request: Request<Incoming>, offer: &Offer) -> Answer {
+async fn answer(request: Request<Incoming>, offer: &Arc<Offer>) -> Answer {
     let path = request.uri().path().to_owned();
     if path == AGENT {
         return forward(request, offer).await;
+    }
+    if path == FILES {
+        return files::serve(request, offer.clone());
+    }
+    if path == UPLOAD {
+        return upload(offer.clone());
     }
     let message = match one(request.into_body()).await {
         Some(message) => message,
@@ -122,25 +157,44 @@ async fn login(host: &str) -> Option<Credentials> {
     })
 }
 
+/// The context, as it is made.
+fn upload(offer: Arc<Offer>) -> Answer {
+    let Some(context) = offer.context.lock().unwrap_or_else(PoisonError::into_inner).take() else { return failed(NOT_FOUND, "no such context") };
+    let parts = futures_util::stream::unfold(Some(context), move |context| {
+        let offer = offer.clone();
+        async move {
+            let mut context = context?;
+            match context.next().await {
+                Some(Ok(part)) => Some((Ok(Frame::data(framed(&Data { data: part.to_vec() }))), Some(context))),
+                Some(Err(e)) => {
+                    offer.keep(Error::new(ErrorKind::Io, format!("the context cannot be sent: {e}")).hint("check that its files can be read"));
+                    Some((Ok(trailers(UNKNOWN)), None))
+                }
+                None => Some((Ok(trailers(0)), None)),
+            }
+        }
+    });
+    of(parts.boxed())
+}
+
 /// Moves bytes between the engine and the socket of an agent.
 async fn forward(request: Request<Incoming>, offer: &Offer) -> Answer {
     let id = request.headers().get("buildkit.sshforward.id").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let Some(socket) = offer.agents.get(agent_name(&id)) else { return failed(NOT_FOUND, "no such agent") };
     let Ok(agent) = crate::host::connect_agent(socket).await else { return failed(NOT_FOUND, "the agent does not answer") };
     let (from_agent, mut to_agent) = tokio::io::split(agent);
-    let mut body = request.into_body();
+    let mut messages = Messages::new(request.into_body());
     tokio::spawn(async move {
-        let mut held = BytesMut::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            held.extend_from_slice(&frame.into_data().unwrap_or_default());
-            while let Some(message) = next(&mut held) {
-                let Ok(part) = Data::decode(message) else { return };
-                if to_agent.write_all(&part.data).await.is_err() {
-                    return;
+        loop {
+            match messages.next().await {
+                Ok(Some(message)) => {
+                    let Ok(part) = Data::decode(message) else { return };
+                    if to_agent.write_all(&part.data).await.is_err() {
+                        return;
+                    }
                 }
-            }
-            if held.len() > LARGEST {
-                return;
+                Ok(None) => break,
+                Err(_) => return,
             }
         }
         to_agent.shutdown().await.ok();
@@ -157,60 +211,4 @@ async fn forward(request: Request<Incoming>, offer: &Offer) -> Answer {
         }
     });
     of(parts.boxed())
-}
-
-/// The one message of a call.
-async fn one(mut body: Incoming) -> Option<Bytes> {
-    let mut held = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        held.extend_from_slice(&frame.ok()?.into_data().unwrap_or_default());
-        if held.len() > LARGEST {
-            return None;
-        }
-    }
-    next(&mut held)
-}
-
-/// Takes one message of gRPC's frames: a byte that says whether it is packed, four of length, the message.
-fn next(held: &mut BytesMut) -> Option<Bytes> {
-    let (head, _) = held.split_first_chunk::<5>()?;
-    let [0, a, b, c, d] = *head else { return None };
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if held.len() < 5 + length {
-        return None;
-    }
-    let mut frame = held.split_to(5 + length);
-    Some(frame.split_off(5).freeze())
-}
-
-fn framed(message: &impl Message) -> Bytes {
-    let mut out = BytesMut::with_capacity(5 + message.encoded_len());
-    out.put_u8(0);
-    out.put_u32(u32::try_from(message.encoded_len()).unwrap_or_default());
-    message.encode(&mut out).unwrap_or_default();
-    out.freeze()
-}
-
-fn trailers(status: u32) -> Frame<Bytes> {
-    let mut map = HeaderMap::new();
-    map.insert("grpc-status", HeaderValue::from(status));
-    Frame::trailers(map)
-}
-
-fn of(frames: Frames) -> Answer {
-    let mut response = Response::new(StreamBody::new(frames));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
-}
-
-fn reply(message: &impl Message) -> Answer {
-    of(futures_util::stream::iter([Ok(Frame::data(framed(message))), Ok(trailers(0))]).boxed())
-}
-
-/// A call that failed: its state stands in the headers, and there is no body.
-fn failed(status: u32, why: &'static str) -> Answer {
-    let mut response = of(futures_util::stream::empty().boxed());
-    response.headers_mut().insert("grpc-status", HeaderValue::from(status));
-    response.headers_mut().insert("grpc-message", HeaderValue::from_static(why));
-    response
 }

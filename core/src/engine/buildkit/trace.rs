@@ -44,7 +44,7 @@ impl Trace {
         }
     }
 
-    fn take(&mut self, status: &Status) {
+    pub(super) fn take(&mut self, status: &Status) {
         for step in &status.vertexes {
             self.names.insert(step.digest.clone(), step.name.clone());
             self.step(step);

@@ -1,5 +1,7 @@
 //! The messages of BuildKit's protocol that are used here, with its numbers of fields.
 
+use std::collections::BTreeMap;
+
 /// `moby.buildkit.secrets.v1.GetSecretRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct GetSecret {
@@ -7,7 +9,7 @@ pub(super) struct GetSecret {
     pub(super) id: String,
 }
 
-/// `moby.buildkit.secrets.v1.GetSecretResponse`, and `moby.sshforward.v1.BytesMessage`.
+/// `moby.buildkit.secrets.v1.GetSecretResponse`, and the `BytesMessage` of `moby.sshforward.v1` and `moby.upload.v1`.
 #[derive(Clone, PartialEq, prost::Message)]
 #[prost(skip_debug)]
 pub(super) struct Data {
@@ -106,4 +108,130 @@ pub(super) struct VertexLog {
 pub(super) struct Time {
     #[prost(int64, tag = "1")]
     pub(super) seconds: i64,
+}
+
+/// `moby.buildkit.v1.SolveRequest`, with the one exporter that every version takes.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Solve {
+    /// The build's name, under which its progress is asked for.
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "3")]
+    pub(super) exporter: String,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub(super) exporter_attrs: BTreeMap<String, String>,
+    #[prost(string, tag = "5")]
+    pub(super) session: String,
+    #[prost(string, tag = "6")]
+    pub(super) frontend: String,
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub(super) frontend_attrs: BTreeMap<String, String>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) cache: Option<CacheOptions>,
+    #[prost(string, repeated, tag = "9")]
+    pub(super) entitlements: Vec<String>,
+}
+
+impl std::fmt::Debug for Solve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Solve({})", self.name)
+    }
+}
+
+/// `moby.buildkit.v1.StatusRequest`, and without a name the `ListWorkersRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Ref {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+}
+
+/// `moby.buildkit.v1.CacheOptions`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct CacheOptions {
+    #[prost(message, repeated, tag = "4")]
+    pub(super) exports: Vec<CacheEntry>,
+}
+
+/// `moby.buildkit.v1.CacheOptionsEntry`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::engine) struct CacheEntry {
+    #[prost(string, tag = "1")]
+    pub(in crate::engine) kind: String,
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(in crate::engine) attrs: BTreeMap<String, String>,
+}
+
+/// `moby.buildkit.v1.SolveResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Solved {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub(super) exporter_response: BTreeMap<String, String>,
+}
+
+/// `moby.buildkit.v1.ListWorkersResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Workers {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) records: Vec<Worker>,
+}
+
+/// `moby.buildkit.v1.types.WorkerRecord`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Worker {
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// `fsutil.types.Packet`: one step of sending a folder.
+#[derive(Clone, PartialEq, prost::Message)]
+#[prost(skip_debug)]
+pub(super) struct Packet {
+    #[prost(enumeration = "PacketKind", tag = "1")]
+    pub(super) kind: i32,
+    #[prost(message, optional, tag = "2")]
+    pub(super) stat: Option<Stat>,
+    #[prost(uint32, tag = "3")]
+    pub(super) id: u32,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) data: Vec<u8>,
+}
+
+impl std::fmt::Debug for Packet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Packet({}, {}, {} bytes)", self.kind, self.id, self.data.len())
+    }
+}
+
+/// What a [`Packet`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum PacketKind {
+    /// A file's name and attributes; with none, there are no more.
+    Stat = 0,
+    /// Asks for a file's content, by its number in the order of names.
+    Request = 1,
+    /// A part of a file's content; an empty one is its end.
+    Data = 2,
+    /// All is there.
+    Finish = 3,
+    /// It cannot go on.
+    Failure = 4,
+}
+
+/// `fsutil.types.Stat`. Names are bytes here, as they are in file systems; on the wire both look the same.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Stat {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) path: Vec<u8>,
+    /// In the bits of Go's `os.FileMode`.
+    #[prost(uint32, tag = "2")]
+    pub(super) mode: u32,
+    #[prost(int64, tag = "5")]
+    pub(super) size: i64,
+    /// Nanoseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub(super) modified: i64,
+    #[prost(bytes = "vec", tag = "7")]
+    pub(super) link: Vec<u8>,
 }

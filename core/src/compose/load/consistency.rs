@@ -1,0 +1,277 @@
+//! What is chosen must hold together: references, things that exclude each other, and circles.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Problems,
+    node::{Node, Trail},
+};
+use crate::{
+    compose::model::{Model, Service},
+    error::{escape, nearest},
+};
+
+struct Checker<'a> {
+    model: &'a Model,
+    whole: &'a Node,
+    problems: &'a mut Problems,
+}
+
+/// The number of containers stands in two places, where there is `deploy`.
+pub(super) fn settle(model: &mut Model) {
+    for service in model.services.values_mut() {
+        if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+            deploy.replicas = Some(scale);
+        }
+    }
+}
+
+/// Tells what does not hold together.
+pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
+    let mut checker = Checker { model, whole, problems };
+    for (name, service) in &model.services {
+        if checker.problems.errors.is_full() {
+            return;
+        }
+        checker.references(name, service);
+        checker.alone(name, service);
+        checker.amounts(name, service);
+        checker.targets(name, service);
+    }
+    checker.container_names();
+    for (name, secret) in &model.secrets {
+        if !secret.external && secret.file.is_empty() && secret.environment.is_empty() && !checker.is_broken(&["secrets", name]) {
+            checker.wrong(&["secrets", name], "one of `file`, `environment` or `external` is missing", None);
+        }
+    }
+    if let Some(cycle) = cycle(model) {
+        let first = cycle.first().cloned().unwrap_or_default();
+        let names: Vec<String> = cycle.iter().map(|n| escape(n).into_owned()).collect();
+        checker.wrong(&["services", &first, "depends_on"], &format!("the services depend on each other in a circle: {}", names.join(" -> ")), None);
+    }
+}
+
+impl Checker<'_> {
+    /// The node at a path, or the last one on the way to it.
+    fn find(&self, path: &[&str]) -> &Node {
+        let mut node = self.whole;
+        for name in path {
+            let index = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')?.parse::<usize>().ok());
+            let inner = match index {
+                Some(at) => node.items().get(at),
+                None => node.get(name),
+            };
+            match inner {
+                Some(inner) => node = inner,
+                None => break,
+            }
+        }
+        node
+    }
+
+    fn is_broken(&self, path: &[&str]) -> bool {
+        let mut node = self.whole;
+        for name in path {
+            match node.get(name) {
+                Some(inner) if inner.is_broken() => return true,
+                Some(inner) => node = inner,
+                None => return false,
+            }
+        }
+        node.each().any(|(_, v)| v.is_broken())
+    }
+
+    fn wrong(&mut self, path: &[&str], message: &str, suggestion: Option<String>) {
+        let node = self.find(path);
+        let mut d = node.problem(&Trail::ROOT, message);
+        d.path = path.iter().fold(String::new(), |out, n| if n.starts_with('[') { format!("{out}{n}") } else { super::join(&out, &escape(n)) });
+        d.suggestion = suggestion;
+        self.problems.errors.push(d);
+    }
+
+    fn missing<'k>(&mut self, path: &[&str], what: &str, name: &str, known: impl Iterator<Item = &'k String>) {
+        let node = self.find(path);
+        let (shown, near) = match &node.variable {
+            Some(names) => (format!("of the name that {names} gives"), None),
+            None => (format!("`{}`", escape(name)), nearest(name, known.map(String::as_str)).map(str::to_owned)),
+        };
+        self.wrong(path, &format!("there is no {what} {shown}"), near);
+        if let Some(last) = self.problems.errors.last_mut() {
+            last.expected = Some(format!("the name of a {what}"));
+        }
+    }
+
+    fn references(&mut self, name: &str, service: &Service) {
+        let model = self.model;
+        let at = ["services", name];
+        let path = |more: &[&'static str]| -> Vec<String> { at.iter().copied().chain(more.iter().copied()).map(str::to_owned).collect() };
+        let with = |base: &[String], last: &str| -> Vec<String> { base.iter().cloned().chain([last.to_owned()]).collect() };
+        let mut found: Vec<(Vec<String>, &str, String, Vec<&String>)> = Vec::new();
+        for (other, dependency) in &service.depends_on {
+            if model.services.contains_key(other) || (!dependency.required && model.disabled.contains_key(other)) || self.is_broken(&["services", other]) {
+                continue;
+            }
+            let what = if model.disabled.contains_key(other) { "active service" } else { "service" };
+            found.push((with(&path(&["depends_on"]), other), what, other.clone(), model.services.keys().collect()));
+        }
+        for network in service.networks.keys().filter(|n| !model.networks.contains_key(*n)) {
+            found.push((with(&path(&["networks"]), network), "network", network.clone(), model.networks.keys().collect()));
+        }
+        for (i, volume) in service.volumes.iter().enumerate() {
+            if volume.kind == "volume" && !volume.source.is_empty() && !model.volumes.contains_key(&volume.source) {
+                found.push((with(&path(&["volumes"]), &format!("[{i}]")), "volume", volume.source.clone(), model.volumes.keys().collect()));
+            }
+        }
+        for (list, references, known, what) in [
+            (&["secrets"][..], &service.secrets, &model.secrets, "secret"),
+            (&["configs"][..], &service.configs, &model.configs, "config"),
+            (&["build", "secrets"][..], service.build.as_ref().map_or(&Vec::new(), |b| &b.secrets), &model.secrets, "secret"),
+        ] {
+            for (i, reference) in references.iter().enumerate().filter(|(_, r)| !known.contains_key(&r.source)) {
+                found.push((with(&path(list), &format!("[{i}]")), what, reference.source.clone(), known.keys().collect()));
+            }
+        }
+        for used in service.models.keys().filter(|m| !model.models.contains_key(*m)) {
+            found.push((with(&path(&["models"]), used), "model", used.clone(), model.models.keys().collect()));
+        }
+        for (path, what, name, known) in found {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let last = path.last().copied().unwrap_or_default();
+            let section = match what {
+                "network" => "networks",
+                "volume" => "volumes",
+                "secret" => "secrets",
+                "config" => "configs",
+                "model" => "models",
+                _ => "services",
+            };
+            // What is there and wrong has been told.
+            if !self.is_broken(&[section, if last.starts_with('[') { &name } else { last }]) {
+                self.missing(&path, what, &name, known.into_iter());
+            }
+        }
+        for (context, value) in service.build.iter().flat_map(|b| &b.additional_contexts) {
+            let Some(other) = value.strip_prefix("service:") else { continue };
+            let path = ["services", name, "build", "additional_contexts", context];
+            match model.services.get(other) {
+                None => self.missing(&path, "service", other, model.services.keys()),
+                Some(s) if s.build.is_none() => self.wrong(&path, &format!("the service `{}` is not built, so it is no context", escape(other)), None),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Things of one service that exclude or need each other.
+    fn alone(&mut self, name: &str, service: &Service) {
+        let at = ["services", name];
+        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() && !self.is_broken(&at) {
+            self.wrong(&at, "the service has neither `image` nor `build`", None);
+        }
+        if let Some(build) = &service.build {
+            if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
+                self.wrong(&["services", name, "build", "dockerfile_inline"], "`dockerfile` and `dockerfile_inline` exclude each other", None);
+            }
+            if !build.platforms.is_empty() && !service.platform.is_empty() && !build.platforms.contains(&service.platform) {
+                self.wrong(&["services", name, "build", "platforms"], "the service's own `platform` is not among them", None);
+            }
+        }
+        if !service.network_mode.is_empty() && !service.networks.is_empty() {
+            self.wrong(&["services", name, "network_mode"], "`network_mode` and `networks` exclude each other", None);
+        }
+        let test = service.healthcheck.as_ref().and_then(|h| h.test.first());
+        if test.is_some_and(|t| !matches!(t.as_str(), "CMD" | "CMD-SHELL" | "NONE")) {
+            self.wrong(&["services", name, "healthcheck", "test"], "expected a list that begins with CMD, CMD-SHELL or NONE", None);
+        }
+        for (i, watch) in service.develop.iter().flat_map(|d| &d.watch).enumerate() {
+            if watch.target.is_empty() && !matches!(watch.action.as_str(), "rebuild" | "restart") {
+                self.wrong(&["services", name, "develop", "watch", &format!("[{i}]")], "`target` is missing: only rebuild and restart need none", None);
+            }
+        }
+    }
+
+    fn amounts(&mut self, name: &str, service: &Service) {
+        let replicas = service.deploy.as_ref().and_then(|d| d.replicas);
+        if service.scale.is_some() && replicas.is_some() && service.scale != replicas {
+            self.wrong(&["services", name, "scale"], "`scale` and `deploy.replicas` say different things", None);
+        }
+        if !service.container_name.is_empty() && service.replicas() > 1 {
+            self.wrong(&["services", name, "container_name"], "a service with `container_name` cannot have more than one container", None);
+        }
+        let Some(deploy) = &service.deploy else { return };
+        let (limits, reservations) = (deploy.resources.limits.as_ref(), deploy.resources.reservations.as_ref());
+        let differs = [
+            ("mem_limit", "limits.memory", service.mem_limit.0 != 0 && limits.is_some_and(|l| l.memory != service.mem_limit)),
+            ("cpus", "limits.cpus", service.cpus != 0.0 && limits.is_some_and(|l| l.cpus != service.cpus)),
+            ("pids_limit", "limits.pids", service.pids_limit != 0 && limits.is_some_and(|l| l.pids != service.pids_limit)),
+            ("mem_reservation", "reservations.memory", service.mem_reservation.0 != 0 && reservations.is_some_and(|r| r.memory != service.mem_reservation)),
+        ];
+        for (own, other, _) in differs.iter().filter(|(_, _, wrong)| *wrong) {
+            self.wrong(&["services", name, own], &format!("`{own}` and `deploy.resources.{other}` say different things"), None);
+        }
+    }
+
+    /// One place in a container has one thing mounted.
+    fn targets(&mut self, name: &str, service: &Service) {
+        let mut known: BTreeMap<&str, String> = BTreeMap::new();
+        let tmpfs = service.tmpfs.iter().enumerate().map(|(i, t)| ("tmpfs", i, t.split(':').next().unwrap_or(t)));
+        let volumes = service.volumes.iter().enumerate().map(|(i, v)| ("volumes", i, v.target.as_str()));
+        for (list, i, target) in tmpfs.chain(volumes) {
+            let here = format!("{list}[{i}]");
+            if let Some(first) = known.get(target) {
+                let message = format!("`{}` is the target of {first} already", escape(target));
+                self.wrong(&["services", name, list, &format!("[{i}]")], &message, None);
+            } else {
+                known.insert(target, here);
+            }
+        }
+    }
+
+    fn container_names(&mut self) {
+        let mut known: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, service) in self.model.services.iter().filter(|(_, s)| !s.container_name.is_empty()) {
+            match known.get(service.container_name.as_str()) {
+                Some(first) => {
+                    let message = format!("the service `{}` has the same `container_name`", escape(first));
+                    self.wrong(&["services", name, "container_name"], &message, None);
+                }
+                None => drop(known.insert(&service.container_name, name)),
+            }
+        }
+    }
+}
+
+/// A circle of dependencies, if there is one. Each service is walked once.
+fn cycle(model: &Model) -> Option<Vec<String>> {
+    let mut done: BTreeMap<&str, bool> = BTreeMap::new();
+    for start in model.services.keys() {
+        let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
+        let open = |name: &str| -> Vec<&str> { model.services.get(name).map(|s| s.depends_on.keys().map(String::as_str).collect()).unwrap_or_default() };
+        if done.contains_key(start.as_str()) {
+            continue;
+        }
+        done.insert(start, false);
+        path.push((start, open(start)));
+        while let Some((name, rest)) = path.last_mut() {
+            let name = *name;
+            match rest.pop() {
+                None => {
+                    done.insert(name, true);
+                    path.pop();
+                }
+                Some(next) => match done.get(next) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let from = path.iter().position(|(n, _)| *n == next).unwrap_or_default();
+                        let names = path.iter().skip(from).map(|(n, _)| (*n).to_owned());
+                        return Some(names.chain([next.to_owned()]).collect());
+                    }
+                    None => {
+                        done.insert(next, false);
+                        path.push((next, open(next)));
+                    }
+                },
+            }
+        }
+    }
+    None
+}
