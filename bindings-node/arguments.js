@@ -56,6 +56,8 @@ class Packer {
     if (type === 0) return plain(value, name)
     if (type === 1) return value
     switch (type.how) {
+      case 'hidden':
+        return plain(value, name)
       case 'duration':
         if (typeof value !== 'number' || !(value >= 0) || value === Infinity) throw wrong(name, 'a duration is a number of milliseconds, not negative')
         return value / 1000
@@ -180,7 +182,12 @@ function splitOptions(options, known) {
 
 /** Whether an object in the place of this argument can only be the options. */
 const isSimple = (type) =>
-  type === 0 || type === duration || type === bytes || (type.how === 'list' && isSimple(type.of)) || (type.how === 'oneOf' && type.all.every(isSimple))
+  type === 0 ||
+  type === duration ||
+  type === bytes ||
+  type.how === 'hidden' ||
+  (type.how === 'list' && isSimple(type.of)) ||
+  (type.how === 'oneOf' && type.all.every(isSimple))
 
 /** Reads the arguments of a call: the positional ones, and the options at the end. */
 function prepare(spec, args) {

@@ -1,6 +1,6 @@
 //! A real engine of the test's own that is killed, held, starved, or behind TLS: every call ends in time, with an error of
 //! its kind.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, reason = "a helper of a test fails with its test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test fails with its test")]
 
 #[macro_use]
 mod lab;
@@ -66,7 +66,7 @@ async fn found(endpoint: &str, context: Option<String>) -> String {
 #[allow(clippy::disallowed_methods, reason = "what this test tells itself is no part of the lab")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_behind_tls_is_found_in_each_way() {
-    let set = |name: &str| std::env::var(name).ok();
+    let set = lab::told;
     if let Some(way) = set("DK_WAY") {
         let (name, endpoint, certs) = (set("DK_NAME").unwrap_or_default(), set("DK_ENDPOINT").unwrap_or_default(), set("DK_CERTS").unwrap_or_default());
         let text = |file: &str| std::fs::read_to_string(std::path::Path::new(&certs).join(file)).unwrap();
@@ -80,7 +80,7 @@ async fn an_engine_behind_tls_is_found_in_each_way() {
         if way == "make without" {
             Engine::create_context(&*name, &*endpoint).await.unwrap();
         }
-        println!("FOUND {}", found("", Some(name).filter(|n| !n.is_empty())).await);
+        lab::tell("FOUND ", &found("", Some(name).filter(|n| !n.is_empty())).await);
         return;
     }
     for program in lab::daemon::programs() {

@@ -224,7 +224,7 @@ async fn images_are_kept_and_moved(engine: Engine, image: String, name: String) 
     let gone = images.remove(&*made.id).force(true).await.unwrap();
     assert!(gone.len() >= 3, "{gone:?}");
     assert_eq!(images.get(&*one).await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(images.load().data(Data::from(saved.clone())).await.unwrap().images, [one.clone()]);
+    assert_eq!(images.load().data(Data::from(saved.clone())).await.unwrap().images, std::slice::from_ref(&one));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), saved).unwrap();
     images.load().path(file.path().to_owned()).await.unwrap();
@@ -417,6 +417,61 @@ async fn a_version_is_agreed_on(engine: Engine, _image: String, _name: String) {
     for (wanted, kind) in [("1.99", ErrorKind::Unsupported), ("1.12", ErrorKind::Unsupported), ("newest", ErrorKind::InvalidInput)] {
         let e = Engine::connect(&*place).api_version(wanted).await.unwrap_err();
         assert!(e.kind() == kind && e.hint_text().is_some(), "{wanted}: {e:?}");
+    }
+}
+
+/// docker's configuration belongs to a process, so this test runs itself again with one of its own.
+#[tokio::test]
+async fn logins_and_proxies_come_from_the_configuration() {
+    if let Some(endpoint) = lab::told("DK_ENGINE") {
+        let (engine, reference) = (Engine::connect(endpoint).await.unwrap(), lab::told("DK_REFERENCE").unwrap());
+        let pushed = engine.images().push(&*reference).await.map_or_else(|e| e.kind().to_string(), |()| "pushed".to_owned());
+        let seen = engine.containers().run_output(lab::told("DOCKERKIT_LAB_IMAGE").unwrap(), ["sh", "-c", "echo $http_proxy"]).await.unwrap();
+        lab::tell("FOUND ", &format!("{pushed} by {}", seen.stdout.text().trim()));
+        return;
+    }
+    let (Some(place), Some(user), Some(password), Some(image)) = (
+        variable("DOCKERKIT_LAB_REGISTRY"),
+        variable("DOCKERKIT_LAB_REGISTRY_USER"),
+        variable("DOCKERKIT_LAB_REGISTRY_PASSWORD"),
+        variable("DOCKERKIT_LAB_IMAGE"),
+    ) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let auth = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{user}:{password}"));
+    // A helper that answers for this registry only, and one that has nothing.
+    let program = |name: &str, script: &str| {
+        let path = folder.path().join(format!("docker-credential-{name}"));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    };
+    let answer = serde_json::json!({"ServerURL": place, "Username": user, "Secret": password});
+    program("good", &format!("read server; [ \"$1 $server\" = 'get {place}' ] && echo '{answer}'"));
+    program("none", "echo 'credentials not found in native keychain'; exit 1");
+    program("bad", "exit 1");
+    let path = format!("{}:{}", folder.path().display(), lab::told("PATH").unwrap());
+    for engine in ["DOCKERKIT_LAB_ENGINE", "DOCKERKIT_LAB_ENGINE_28"] {
+        let Some(endpoint) = variable(engine) else { continue };
+        let reference = format!("{place}/lab/{}:1", lab::name("config"));
+        let own = Engine::connect(&*endpoint).await.unwrap();
+        own.images().tag(&*image, &*reference).await.unwrap();
+        for (config, wanted) in [
+            (serde_json::json!({}), "unauthorized by"),
+            (serde_json::json!({"auths": {(&*place): {"auth": auth}}}), "pushed by"),
+            (serde_json::json!({"credHelpers": {(&*place): "good"}}), "pushed by"),
+            (serde_json::json!({"credsStore": "good"}), "pushed by"),
+            (serde_json::json!({"credsStore": "none"}), "unauthorized by"),
+            (serde_json::json!({"credsStore": "bad"}), "command_failed by"),
+            (serde_json::json!({"proxies": {"default": {"httpProxy": "http://p.test:1"}}}), "unauthorized by http://p.test:1"),
+            (serde_json::json!({"proxies": {(&*endpoint): {"httpProxy": "http://own.test:1"}, "default": {}}}), "unauthorized by http://own.test:1"),
+        ] {
+            std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+            let variables = [("DK_ENGINE", &*endpoint), ("DK_REFERENCE", &*reference), ("DOCKER_CONFIG", folder.path().to_str().unwrap()), ("PATH", &*path)];
+            let found = lab::child("logins_and_proxies_come_from_the_configuration", "FOUND ", &variables);
+            assert_eq!(found, wanted, "{engine}: {config}");
+        }
+        own.images().remove(&*reference).await.unwrap();
     }
 }
 

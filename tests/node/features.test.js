@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
+const http = require('node:http')
 const net = require('node:net')
 const path = require('node:path')
 const { test } = require('node:test')
@@ -195,4 +196,20 @@ test('connections are used again, and requests that are safe made again', async 
     assert.ok(close ? came > 20 : came === 1, `${came} connections`)
     await engine.close()
   }
+})
+
+test('images are searched for', async (t) => {
+  const socket = path.join(folder(), 's')
+  const found = JSON.stringify([{ name: 'busy', description: 'd', star_count: 7, is_official: true }])
+  const server = http.createServer((request, response) => {
+    response.writeHead(200, { 'Api-Version': '1.43' })
+    response.end(request.url?.includes('/images/search?') ? found : 'OK')
+  })
+  await new Promise((resolve) => server.listen(socket, () => resolve(undefined)))
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const engine = await Engine.connect(`unix://${socket}`)
+  assert.deepEqual(await engine.images.search('busy', { limit: 3 }), [{ name: 'busy', description: 'd', stars: 7, official: true }])
 })

@@ -278,6 +278,9 @@ def test_a_listener_must_be_callable(slow: SlowServer) -> None:
 
 
 def test_models_are_data(slow: SlowServer) -> None:
+    login = dk.SshOptions(user="me", password="hunter2")
+    assert "hunter2" not in repr(login) + repr(dk.RegistryAuth(username="me", password="hunter2", identity_token="hunter2"))
+    assert login.password == "hunter2"
     options = dk.SshOptions(user="me", port=22)
     assert options.to_dict() == {"user": "me", "port": 22}
     assert options == dk.SshOptions(port=22, user="me") != dk.SshOptions(user="you")

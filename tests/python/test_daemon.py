@@ -26,10 +26,14 @@ SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
 @pytest.fixture(scope="module", params=programs())
 def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     """One engine for all tests of this file; each leaves it running."""
+    # A skip comes before there is anything to stop.
+    engine, image = lab("DOCKERKIT_LAB_ENGINE"), lab("DOCKERKIT_LAB_IMAGE")
     made = Daemon(request.param)
-    made.image(lab("DOCKERKIT_LAB_ENGINE"), lab("DOCKERKIT_LAB_IMAGE"))
-    yield made
-    made.close()
+    try:
+        made.image(engine, image)
+        yield made
+    finally:
+        made.close()
 
 
 def test_a_held_engine_is_given_up_in_time(daemon: Daemon, image: str) -> None:
@@ -178,6 +182,7 @@ def test_an_engine_behind_tls_is_found_in_each_way(program: str, tmp_path: Path,
         memory = dk.TlsOptions(ca=ca, cert=cert, key=key)
         for tls in (files(), memory):
             assert dk.Engine.connect(place, tls=tls).info().id
+            assert "PRIVATE" not in repr(tls)
         wrong: list[tuple[dk.TlsOptions, type[dk.DockerkitError]]] = [
             (files("other.pem"), dk.errors.Untrusted),
             (files(server_name="elsewhere.test"), dk.errors.Untrusted),

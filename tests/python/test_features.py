@@ -196,6 +196,28 @@ def test_connections_are_used_again(tmp_path: Path) -> None:
             assert server.accepted == 1
 
 
+class SearchHandler(Handler):
+    """Finds one image."""
+
+    def do_GET(self) -> None:
+        if "/images/search?" not in self.path:
+            super().do_GET()
+            return
+        assert "limit=3" in self.path
+        body = b'[{"name": "busy", "description": "d", "star_count": 7, "is_official": true}]'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+
+def test_images_are_searched_for(tmp_path: Path) -> None:
+    with served(SlowServer(str(tmp_path / "s"), SearchHandler)) as server, dk.Engine.connect(server.endpoint) as engine:
+        assert [(i.name, i.stars, i.official) for i in engine.images.search("busy", limit=3)] == [("busy", 7, True)]
+
+
 class ClosingHandler(Handler):
     """Closes its connection after each answer, without a word."""
 

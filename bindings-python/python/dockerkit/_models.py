@@ -92,6 +92,7 @@ class SshDriver(_Model):
     __slots__ = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _fields = ("host", "user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _required = ("host", )
+    _hidden = ("passphrase", "password", )
     _tag = ("driver", "ssh")
 
 
@@ -333,6 +334,7 @@ class RegistryAuth(_Model):
     """A login for a registry."""
     __slots__ = ("username", "password", "server", "identity_token", )
     _fields = ("username", "password", "server", "identity_token", )
+    _hidden = ("password", "identity_token", )
 
 
 class RegistryInfo(_Model):
@@ -365,6 +367,7 @@ class SshOptions(_Model):
     """How to log in to a host. What is not said here is taken from the SSH configuration of the user, as `ssh` takes it."""
     __slots__ = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
     _fields = ("user", "port", "identity_files", "agent", "passphrase", "password", "host_key", "known_hosts", "jump", "config_file", "connect_timeout", "keepalive", )
+    _hidden = ("passphrase", "password", )
 
 
 class StackReport(_Model):
@@ -417,6 +420,7 @@ class TlsOptions(_Model):
     """How to speak TLS with an engine. Each part is given as a file or as PEM text."""
     __slots__ = ("ca_file", "cert_file", "key_file", "ca", "cert", "key", "server_name", )
     _fields = ("ca_file", "cert_file", "key_file", "ca", "cert", "key", "server_name", )
+    _hidden = ("key", )
 
 
 class Ulimit(_Model):

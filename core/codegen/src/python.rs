@@ -433,7 +433,7 @@ impl Python<'_> {
             if !required.is_empty() {
                 let _ = writeln!(out, "    _required = ({required})");
             }
-            let hidden: String = shape.fields.iter().filter(|f| f.kind == Type::Token).map(|f| format!("\"{}\", ", f.name)).collect();
+            let hidden: String = shape.fields.iter().filter(|f| is_hidden(&f.kind)).map(|f| format!("\"{}\", ", f.name)).collect();
             if !hidden.is_empty() {
                 let _ = writeln!(out, "    _hidden = ({hidden})");
             }
@@ -607,4 +607,13 @@ fn docstring(doc: &str, indent: usize) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Whether values of this type are not shown when their holder is printed.
+fn is_hidden(kind: &Type) -> bool {
+    match kind {
+        Type::Token => true,
+        Type::Optional(of) | Type::List(of) | Type::Map(of) => is_hidden(of),
+        _ => false,
+    }
 }

@@ -35,6 +35,16 @@ pub fn output(program: &str, args: &[&str], variables: &[(&str, &str)]) -> Strin
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What a test that runs as a child was told by a variable.
+pub fn told(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Tells the parent a line, after its word.
+pub fn tell(word: &str, line: &str) {
+    println!("{word}{line}");
+}
+
 /// Runs this test's program again for one of its tests, with these variables, and gives the line that begins with a word.
 pub fn child(test: &str, word: &str, variables: &[(&str, &str)]) -> String {
     let program = std::env::current_exe().unwrap();
