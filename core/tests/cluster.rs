@@ -62,6 +62,7 @@ impl Lab {
 }
 
 fn shop(image: &str, folder: &std::path::Path) -> String {
+    std::fs::write(folder.join("token"), "hunter2").unwrap();
     format!(
         "name: duo
 x-all: &all
@@ -82,8 +83,8 @@ services:
     secrets: [token]
     healthcheck: {{test: ['CMD', 'test', '-s', '/run/secrets/token'], interval: 1s}}
 networks: {{inner: {{}}}}
-secrets: {{token: {{content: hunter2}}}}
-configs: {{greeting: {{file: {}/greeting.txt}}}}
+secrets: {{token: {{file: {0}/token}}}}
+configs: {{greeting: {{file: {0}/greeting.txt}}}}
 ",
         folder.display()
     )

@@ -118,7 +118,10 @@ for (const variable of ENGINES) {
       await assert.rejects(app.waitUntil('web'), errors.NotFoundError)
       await app.up({ waitUntil: { web: { port: 80, http: '/health', log: 'ready to serve' } } })
       await app.waitUntil('web', { port: 80, httpStatus: 200, http: '/health' })
-      assert.deepEqual((await app.ps()).map((c) => c.status), ['running'])
+      assert.deepEqual(
+        (await app.ps()).map((c) => c.status),
+        ['running'],
+      )
       await assert.rejects(app.up({ waitUntil: { web: { log: 'never', timeoutMs: 1000 } } }), errors.TimeoutError)
       // @ts-expect-error the option is misspelt
       await assert.rejects(app.up({ waitUntil: { web: { prot: 80 } } }), /did you mean `port`/)

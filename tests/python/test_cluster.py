@@ -17,7 +17,7 @@ from typing import Any
 
 import dockerkit as dk
 import pytest
-from conftest import lab
+from conftest import TOP, lab
 from dockerkit import aio
 
 TEXT = """
@@ -25,9 +25,14 @@ name: duo
 services:
   web: {{image: {image}, command: sleep 1000, stop_grace_period: 0s, depends_on: {{api: {{condition: service_healthy}}}}, configs: [note]}}
   api: {{image: {image}, command: sleep 1000, stop_grace_period: 0s, healthcheck: {{test: ["CMD", "true"], interval: 1s}}, secrets: [token]}}
-secrets: {{token: {{content: hunter2}}}}
+secrets: {{token: {{file: {secret}}}}}
 configs: {{note: {{content: one}}}}
 """
+
+
+def text_of(image: str) -> str:
+    """The file of the stack; its secret is any file that is there."""
+    return TEXT.format(image=image, secret=TOP / "clippy.toml")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def cluster(place: str) -> Iterator[dk.Cluster]:
 
 
 def stack_of(cluster: dk.Cluster, image: str) -> dk.Stack:
-    return cluster.stack(dk.Project.parse(TEXT.format(image=image)))
+    return cluster.stack(dk.Project.parse(text_of(image)))
 
 
 def test_a_stack_goes_up_and_down(cluster: dk.Cluster, image: str) -> None:
@@ -97,7 +102,7 @@ def test_tokens_are_given_and_not_shown(cluster: dk.Cluster) -> None:
 def test_a_cancelled_up_is_finished_by_the_next(cluster: dk.Cluster, place: str, image: str) -> None:
     async def cut() -> None:
         opened = await aio.Cluster.open(cluster.name, path=place)
-        stack = await opened.stack(await aio.Project.parse(TEXT.format(image=image)))
+        stack = await opened.stack(await aio.Project.parse(text_of(image)))
         for after in (0.01, 0.1, 1.0):
             task = asyncio.ensure_future(stack.up(wait=True))
             await asyncio.sleep(after)
@@ -120,7 +125,7 @@ def test_ctrl_c_ends_an_up(cluster: dk.Cluster, place: str, image: str) -> None:
         # A background shell leaves the signal ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         cluster = dk.Cluster.open({cluster.name!r}, path={place!r})
-        stack = cluster.stack(dk.Project.parse({TEXT.format(image=image)!r}))
+        stack = cluster.stack(dk.Project.parse({text_of(image)!r}))
         print("go", flush=True)
         try:
             stack.up(wait=True)

@@ -63,7 +63,7 @@ def test_calls_end_when_the_engine_is_killed(daemon: Daemon, image: str) -> None
         def run() -> None:
             try:
                 work()
-            except BaseException as e:  # noqa: BLE001 every end is looked at
+            except BaseException as e:
                 found[name] = e
 
         thread = threading.Thread(target=run)
@@ -151,7 +151,8 @@ def certificates(folder: Path) -> None:
     """A CA, the engine's certificate, the client's, and another CA."""
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for ca in ("ca", "other"):
-        subprocess.run([*new, "-x509", "-days", "9", "-subj", "/CN=ca", "-keyout", f"{ca}-key.pem", "-out", f"{ca}.pem"], cwd=folder, check=True, capture_output=True)
+        own = ["-x509", "-days", "9", "-subj", "/CN=ca", "-keyout", f"{ca}-key.pem", "-out", f"{ca}.pem"]
+        subprocess.run([*new, *own], cwd=folder, check=True, capture_output=True)
     for name, key in (("server", "server-key.pem"), ("cert", "key.pem")):
         subprocess.run([*new, "-subj", "/CN=x", "-keyout", key, "-out", f"{name}.csr"], cwd=folder, check=True, capture_output=True)
         (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
@@ -165,16 +166,21 @@ def test_an_engine_behind_tls_is_found_in_each_way(program: str, tmp_path: Path,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    daemon = Daemon(program, f"--host={place}", "--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server-key.pem")
+    keys = [f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server-key.pem"]
+    daemon = Daemon(program, f"--host={place}", "--tlsverify", *keys)
     try:
-        files = {"ca_file": tmp_path / "ca.pem", "cert_file": tmp_path / "cert.pem", "key_file": tmp_path / "key.pem"}
+        cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+        def files(ca: str = "ca.pem", server_name: str | None = None) -> dk.TlsOptions:
+            return dk.TlsOptions(ca_file=tmp_path / ca, cert_file=cert_file, key_file=key_file, server_name=server_name)
+
         ca, cert, key = ((tmp_path / f"{n}.pem").read_text() for n in ("ca", "cert", "key"))
         memory = dk.TlsOptions(ca=ca, cert=cert, key=key)
-        for tls in (dk.TlsOptions(**files), memory):
+        for tls in (files(), memory):
             assert dk.Engine.connect(place, tls=tls).info().id
         wrong: list[tuple[dk.TlsOptions, type[dk.DockerkitError]]] = [
-            (dk.TlsOptions(**{**files, "ca_file": tmp_path / "other.pem"}), dk.errors.Untrusted),
-            (dk.TlsOptions(**files, server_name="elsewhere.test"), dk.errors.Untrusted),
+            (files("other.pem"), dk.errors.Untrusted),
+            (files(server_name="elsewhere.test"), dk.errors.Untrusted),
             (dk.TlsOptions(ca_file=tmp_path / "ca.pem"), dk.errors.Unauthorized),
         ]
         for tls, error in wrong:

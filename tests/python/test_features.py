@@ -125,13 +125,14 @@ def test_images_are_kept_and_moved(engine: dk.Engine, image: str, name: str, tmp
 
 
 @pytest.mark.parametrize("builder", ["classic", "buildkit"])
-def test_builds_take_arguments_targets_platforms_and_caches(engine: dk.Engine, image: str, name: str, tmp_path: Path, builder: str) -> None:
+def test_builds_take_arguments_targets_platforms_and_caches(engine: dk.Engine, image: str, name: str, tmp_path: Path, builder: dk.Builder) -> None:
     (tmp_path / "Dockerfile").write_text(f"FROM {image} AS first\nARG WORD=none\nRUN echo $WORD {name} >/word\nFROM first\nRUN rm /word\n")
     own = engine.images.get(image).raw
 
-    def build(**options: bool) -> dk.Image:
+    def build(no_cache: bool = False) -> dk.Image:
         platform = f"{own['Os']}/{own['Architecture']}"
-        return engine.images.build(tmp_path, tags=[f"{name}:1"], builder=builder, args={"WORD": "given"}, target="first", platform=platform, **options)
+        given = {"WORD": "given"}
+        return engine.images.build(tmp_path, tags=[f"{name}:1"], builder=builder, args=given, target="first", platform=platform, no_cache=no_cache)
 
     first = build(no_cache=True)
     assert engine.containers.run_output(f"{name}:1", ["cat", "/word"]).stdout == f"given {name}\n".encode()

@@ -87,14 +87,22 @@ async fn one(app: &App, work: &Work, o: &UpOptions, cx: &Context) -> Result<()> 
             let made = create(app, service, *number, &temporary, Some(old)).await?;
             stop(engine, &old.id, o.stop_timeout).await?;
             remove(engine, &old.id).await?;
-            engine.client.done(Req::post(&["containers", &made, "rename"]).query("name", name)).await.map(drop)
+            rename(engine, &made, name).await
         }
-        Work::Rename { id, name } => engine.client.done(Req::post(&["containers", id, "rename"]).query("name", name)).await.map(drop),
+        Work::Rename { id, name } => rename(engine, id, name).await,
         Work::Remove { id } => {
             stop(engine, id, o.stop_timeout).await?;
             remove(engine, id).await
         }
         Work::Start { service, number } => start(app, service, *number, o).await,
+    }
+}
+
+/// Gives a container its name. It may have it by now: a call that was given up had asked for it, and the engine went on.
+async fn rename(engine: &Engine, id: &str, name: &str) -> Result<()> {
+    match engine.client.done(Req::post(&["containers", id, "rename"]).query("name", name)).await {
+        Err(e) if e.message().contains("same name as its current name") => Ok(()),
+        other => other.map(drop),
     }
 }
 
@@ -128,9 +136,12 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
     }
     // docker compose hands such builds to a builder of its own, which makes several images in one go.
     if let Some((context, value)) = build.additional_contexts.iter().find(|(_, v)| v.starts_with("service:") || v.starts_with("target:")) {
-        return Err(Error::new(ErrorKind::Unsupported, format!("the context {}: {} is not supported", escape(context), escape(value)))
-            .hint("give the other service an `image`, build it first, and write docker-image://<image>")
-            .with("service", name));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the context {}: {} is not supported", crate::error::escape(context), crate::error::escape(value)),
+        )
+        .hint("give the other service an `image`, build it first, and write docker-image://<image>")
+        .with("service", name));
     }
     let call = app.engine.images().build(build.context.clone()).in_context(cx.clone()).with(|o| {
         o.tags = tags;

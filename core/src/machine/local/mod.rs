@@ -118,10 +118,23 @@ impl Local<'_> {
     /// Makes the machine, or what of it is missing, and waits until its engine answers.
     pub(crate) async fn create(&self, engine: &EngineConfig, cx: &Context) -> Result<()> {
         let host = self.host().await?;
-        let container = match self.container(&host).await? {
-            Some(c) => c,
-            None => self.make(&host, engine, cx).await?,
+        let mut tries = 0;
+        let container = loop {
+            if let Some(there) = self.container(&host).await? {
+                break there;
+            }
+            match self.make(&host, engine, cx).await {
+                // A call that was given up had asked for it: the engine is making it now.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && tries < 20 => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                made => break made?,
+            }
         };
+        if container.seen().status == "created" {
+            settle(&container, engine).await?;
+        }
         self.run(&container, cx).await
     }
 
@@ -157,13 +170,7 @@ impl Local<'_> {
         spec.cpus = self.driver.cpus;
         spec.memory = self.driver.memory;
         let create = host.containers().create(image, Command::from(command)).with_options(spec);
-        let container = cx.events.track("create", Resource::new("container", self.container_name()), async move { create.await }).await?;
-        let settings = engine.daemon_json();
-        if !settings.is_empty() {
-            let text = serde_json::to_vec_pretty(&settings).map_err(|e| Error::internal(e.to_string()))?;
-            container.put_archive("/").data(Data(one_file("etc/docker/daemon.json", &text)?.into())).await?;
-        }
-        Ok(container)
+        cx.events.track("create", Resource::new("container", self.container_name()), async move { create.await }).await
     }
 
     async fn make_network(&self, host: &Engine) -> Result<()> {
@@ -296,6 +303,16 @@ impl Local<'_> {
             other => other,
         }
     }
+}
+
+/// Gives a node that has not run yet the settings of its engine.
+async fn settle(container: &Container, engine: &EngineConfig) -> Result<()> {
+    let settings = engine.daemon_json();
+    if settings.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_vec_pretty(&settings).map_err(|e| Error::internal(e.to_string()))?;
+    container.put_archive("/").data(Data(one_file("etc/docker/daemon.json", &text)?.into())).await
 }
 
 /// The end of a node's log.
