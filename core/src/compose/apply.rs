@@ -136,12 +136,9 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
     }
     // docker compose hands such builds to a builder of its own, which makes several images in one go.
     if let Some((context, value)) = build.additional_contexts.iter().find(|(_, v)| v.starts_with("service:") || v.starts_with("target:")) {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("the context {}: {} is not supported", crate::error::escape(context), crate::error::escape(value)),
-        )
-        .hint("give the other service an `image`, build it first, and write docker-image://<image>")
-        .with("service", name));
+        return Err(Error::new(ErrorKind::Unsupported, format!("the context {}: {} is not supported", escape(context), escape(value)))
+            .hint("give the other service an `image`, build it first, and write docker-image://<image>")
+            .with("service", name));
     }
     let call = app.engine.images().build(build.context.clone()).in_context(cx.clone()).with(|o| {
         o.tags = tags;
