@@ -4,10 +4,9 @@ import base64
 import json
 from pathlib import Path
 
+import dockerkit as dk
 import pytest
 from conftest import lab
-
-import dockerkit as dk
 
 
 def test_more_contexts_reach_a_build(engine: dk.Engine, image: str, name: str, tmp_path: Path) -> None:
