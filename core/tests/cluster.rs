@@ -193,7 +193,7 @@ async fn what_is_cut_short_goes_on() {
     let cluster = match make().await {
         Ok(cluster) => cluster,
         // The last attempt may have been quick enough.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => Cluster::open(&*lab.name).path(lab.path()).await.unwrap(),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Cluster::open(&*lab.name).path(lab.path()).await.unwrap_or_else(|open| panic!("{e}\nthen {open}")),
         Err(e) => panic!("{e}"),
     };
     let health = cluster.health().await.unwrap();

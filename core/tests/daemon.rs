@@ -63,6 +63,7 @@ async fn found(endpoint: &str, context: Option<String>) -> String {
 }
 
 /// An engine is found by variables, contexts and files, so each way has a process of its own: this test again.
+#[allow(clippy::disallowed_methods, reason = "what this test tells itself is no part of the lab")]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_behind_tls_is_found_in_each_way() {
     let set = |name: &str| std::env::var(name).ok();

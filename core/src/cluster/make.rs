@@ -317,7 +317,11 @@ async fn join(machines: &[Machine], managers: usize, init: InitSwarm, cx: &Conte
             let mut init = init;
             init.advertise_addr = Some(first.ip_now().await?);
             let begin = Swarm::init(engine).with_options(init);
-            cx.events.on_host(first.name()).track("init", Resource::new("swarm", first.name()), async { begin.await }).await?
+            match cx.events.on_host(first.name()).track("init", Resource::new("swarm", first.name()), async { begin.await }).await {
+                // A call that was given up had asked for it, and the engine went on.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => begun(engine, e).await?,
+                result => result?,
+            }
         }
     };
     // Two changes of the group of managers at once would meet.
@@ -327,6 +331,17 @@ async fn join(machines: &[Machine], managers: usize, init: InitSwarm, cx: &Conte
     let joins = workers.iter().map(|member| enter(&swarm, member.clone(), NodeRole::Worker, cx.clone()));
     futures_util::future::try_join_all(joins).await?;
     Swarm::of(leaders.iter().map(|(_, engine)| engine.clone()).collect()).await
+}
+
+/// The swarm that an engine is beginning; `e` is what it says while it does.
+async fn begun(engine: &Engine, e: Error) -> Result<Swarm> {
+    for _ in 0..100 {
+        if membership(engine).await?.is_manager {
+            return Swarm::of(vec![engine.clone()]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(e)
 }
 
 async fn enter(swarm: &Swarm, (machine, engine): (Machine, Engine), role: NodeRole, cx: Context) -> Result<()> {

@@ -208,6 +208,7 @@ impl Walk<'_> {
         put(self.out, packet(PacketKind::Stat, 0, Vec::new()))
     }
 
+    #[allow(clippy::useless_conversion, reason = "a mode is narrower on some systems")]
     fn folder(&mut self, folder: &OwnedFd, inner: &Path) -> Result<()> {
         let failed = |e: rustix::io::Errno, path: &Path| Error::file(self.root.join(path), e.into());
         let entries = rustix::fs::Dir::read_from(folder).map_err(|e| failed(e, inner))?;
