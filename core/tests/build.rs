@@ -1,5 +1,5 @@
 //! Builds that are asked of BuildKit itself: contexts beside the main one, and caches for others.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests say what they expect by failing")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests say what they expect by failing")]
 
 #[macro_use]
 mod lab;

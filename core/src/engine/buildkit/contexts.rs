@@ -106,6 +106,14 @@ mod tests {
         Contexts::read(&[(name.to_owned(), value.to_owned())].into())
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn folders_are_refused() {
+        assert_eq!(read("x", r"C:\").unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    // A Windows host sends no folders.
+    #[cfg(unix)]
     #[test]
     fn each_kind_of_context_is_told_apart() {
         let all = read("base:latest", "docker-image://some/image:1").unwrap();

@@ -21,7 +21,7 @@ use hyper::{
     body::{Frame, Incoming},
 };
 use prost::Message;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode};
 use tokio::sync::mpsc;
 
 use super::{
@@ -231,7 +231,7 @@ impl Walk<'_> {
             let kept = !self.ignore.excludes(&path);
             let mut told = Stat {
                 path: path.as_os_str().as_bytes().to_vec(),
-                mode: go_mode(stat.st_mode.into(), kind),
+                mode: go_mode(stat.st_mode, kind),
                 size: if kind == FileType::Directory { 0 } else { stat.st_size },
                 modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(i64::try_from(stat.st_mtime_nsec).unwrap_or_default()),
                 link: Vec::new(),
@@ -283,7 +283,9 @@ impl Walk<'_> {
 }
 
 /// Owners of this host stay out, so that the same files give the same layers.
-fn go_mode(mode: u32, kind: FileType) -> u32 {
+#[allow(clippy::useless_conversion, reason = "modes are shorter on some systems")]
+fn go_mode(mode: RawMode, kind: FileType) -> u32 {
+    let mode = u32::from(mode);
     let bits = [(0o4000, GO_SETUID), (0o2000, GO_SETGID), (0o1000, GO_STICKY)];
     let special = bits.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, go)| go).sum::<u32>();
     let kind = match kind {
