@@ -212,6 +212,7 @@ async fn a_dropped_build_ends_at_the_engine(engine: Engine, image: String, name:
 
 /// Whether the user's configuration holds a login for the registry. It is read from where the environment says, and that is a
 /// matter of a process: the test is run once more, in one of its own.
+#[allow(clippy::disallowed_methods, reason = "what the test tells its own second process is no part of the lab")]
 fn logged_in(registry: &str) -> bool {
     if std::env::var_os("DOCKER_CONFIG").is_some() {
         return true;
