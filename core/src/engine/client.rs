@@ -313,7 +313,9 @@ impl Client {
     fn transport_error(&self, failure: Failure) -> Error {
         let error = match failure {
             Failure::Dial(error) => error,
-            Failure::Gone => Error::new(ErrorKind::Canceled, "the runtime of the call has ended").hint("make the call in a runtime that goes on"),
+            Failure::Ended => {
+                Error::new(ErrorKind::Unreachable, "the connection ended without an answer").hint("check that the engine runs; the same call can be made again")
+            }
             Failure::Http(e) => crate::transport::refused(&e).unwrap_or_else(|| {
                 let mut text = e.to_string();
                 let mut cause = std::error::Error::source(&e);

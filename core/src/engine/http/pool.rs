@@ -38,8 +38,8 @@ pub(crate) enum Failure {
     Dial(Error),
     /// The connection broke, or what came is not HTTP.
     Http(hyper::Error),
-    /// The runtime that did the work has ended.
-    Gone,
+    /// The connection, or the runtime that drove it, ended without an answer.
+    Ended,
 }
 
 /// Why there is no answer, and the request when it never left.
@@ -97,17 +97,17 @@ impl Link {
     async fn ask(&mut self, request: Request<Body>) -> std::result::Result<Response<Incoming>, Unanswered> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(result);
-                }
-                // When the driver is done, the answer is there, or why there is none.
-                if self.driver.poll_without_shutdown(cx).is_pending() {
-                    return answer.as_mut().poll(cx);
-                }
+            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            let over = self.driver.poll_without_shutdown(cx).is_ready();
+            match answer.as_mut().poll(cx) {
+                Poll::Pending if over => Poll::Ready(None),
+                result => result.map(Some),
             }
         })
         .await;
+        let Some(result) = result else { return Err((Failure::Ended, None)) };
         self.proven = result.is_ok();
         result.map_err(|mut e| {
             let unsent = e.take_message();
@@ -137,11 +137,6 @@ impl Link {
     }
 }
 
-/// Whether asking twice does what asking once does.
-fn is_safe(request: &Request<Body>) -> bool {
-    request.method().is_safe()
-}
-
 /// The same request, where it has no body.
 fn again(request: &Request<Body>) -> Request<Body> {
     let mut copy = Request::new(Body::Left(http_body_util::Full::default()));
@@ -162,7 +157,7 @@ impl Pool {
         request: Request<Body>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
         let Some(link) = self.take() else { return self.fresh(dial, request).await };
-        let spare = is_safe(&request).then(|| again(&request));
+        let spare = request.method().is_safe().then(|| again(&request));
         match self.over(link, request).await {
             Err((Failure::Http(e), unsent)) if !e.is_parse() && !e.is_user() => match unsent.or(spare) {
                 Some(request) => self.fresh(dial, request).await,
@@ -189,7 +184,7 @@ impl Pool {
             // waking the thread of the caller.
             let mut task = JoinSet::new();
             task.spawn(async move { (link.ask(request).await, link) });
-            let (answer, back) = task.join_next().await.and_then(std::result::Result::ok).ok_or((Failure::Gone, None))?;
+            let (answer, back) = task.join_next().await.and_then(std::result::Result::ok).ok_or((Failure::Ended, None))?;
             link = back;
             answer?
         } else {
