@@ -94,11 +94,8 @@ impl Container {
         if let Some(text) = &o.log {
             all.push(Box::pin(self.until_log(text, o.log_times.unwrap_or(1))));
         }
-        match (o.port, &o.http) {
-            (None, Some(_)) => return Err(Error::invalid("`http` needs the `port` that is asked").hint("give both")),
-            (Some(port), Some(path)) => all.push(Box::pin(self.until_http(port, path, o.http_status))),
-            (Some(port), None) => all.push(Box::pin(self.until_port(port))),
-            (None, None) => {}
+        if let Some((port, question)) = o.asked()? {
+            all.push(Box::pin(self.until_port(port, question)));
         }
         futures_util::future::try_join_all(all).await.map(drop)
     }
@@ -130,21 +127,10 @@ impl Container {
         std::future::pending().await
     }
 
-    async fn until_port(&self, port: u16) -> Result<()> {
+    async fn until_port(&self, port: u16, question: Option<Question>) -> Result<()> {
         loop {
             let (host, port) = self.place_of(port).await?;
-            if self.engine.port_answers(&host, port, None).await {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    async fn until_http(&self, port: u16, path: &str, wanted: Option<u16>) -> Result<()> {
-        let question = Question::new(path, wanted)?;
-        loop {
-            let (host, port) = self.place_of(port).await?;
-            if self.engine.port_answers(&host, port, Some(&question)).await {
+            if self.engine.port_answers(&host, port, question.as_ref()).await {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -199,6 +185,15 @@ impl WaitUntil {
         self.port.is_none() && self.http.is_none() && self.log.is_none() && !self.healthy
     }
 
+    /// The port that is waited for, and what it is asked.
+    pub(crate) fn asked(&self) -> Result<Option<(u16, Option<Question>)>> {
+        match (self.port, &self.http) {
+            (None, Some(_)) => Err(Error::invalid("`http` needs the `port` that is asked").hint("give both")),
+            (None, None) => Ok(None),
+            (Some(port), path) => Ok(Some((port, path.as_ref().map(|path| Question::new(path, self.http_status)).transpose()?))),
+        }
+    }
+
     /// The conditions as words.
     pub(crate) fn describe(&self) -> String {
         let mut words = Vec::new();
@@ -250,7 +245,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    pub(crate) fn new(path: &str, wanted: Option<u16>) -> Result<Self> {
+    fn new(path: &str, wanted: Option<u16>) -> Result<Self> {
         let uri = path.parse().ok().filter(|_| path.starts_with('/'));
         let uri = uri.ok_or_else(|| Error::invalid(format!("`{}` is not a path", crate::error::escape(path))).hint("write it as /health"))?;
         Ok(Self { uri, wanted })

@@ -56,13 +56,8 @@ impl Watched<'_> {
         if let Some(text) = &o.log {
             all.push(Box::pin(self.until_log(text, o.log_times.unwrap_or(1))));
         }
-        match (o.port, &o.http) {
-            (None, Some(_)) => return Err(Error::invalid("`http` needs the `port` that is asked").hint("give both")),
-            (Some(port), path) => {
-                let question = path.as_ref().map(|path| Question::new(path, o.http_status)).transpose()?;
-                all.push(Box::pin(self.until_port(port, question)));
-            }
-            (None, None) => {}
+        if let Some((port, question)) = o.asked()? {
+            all.push(Box::pin(self.until_port(port, question)));
         }
         futures_util::future::try_join_all(all).await.map(drop)
     }

@@ -32,6 +32,8 @@ use crate::{
 
 /// How many steps go on at once.
 const PARALLEL: usize = 16;
+/// How long waits may take where nothing else is said.
+const WAIT: Duration = Duration::from_secs(300);
 
 /// A project on a swarm: its services spread over the nodes, known by docker stack's names and labels. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -273,7 +275,7 @@ impl Stack {
     }
 
     fn wait<'a>(&'a self, o: &StackUp, events: &'a EventSink) -> Wait<'a> {
-        Wait { swarm: &self.swarm, stack: &self.name, timeout: o.timeout.map_or(Duration::from_secs(300), |t| t.0), events }
+        Wait { swarm: &self.swarm, stack: &self.name, timeout: o.timeout.map_or(WAIT, |t| t.0), events }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step sees all of its call")]
@@ -304,7 +306,7 @@ impl Stack {
     async fn usable(&self, o: &StackUp) -> Result<()> {
         let waits = o.wait_until.iter().map(|(service, conditions)| {
             let mut conditions = conditions.clone();
-            conditions.timeout = conditions.timeout.or(o.timeout).or(Some(Duration::from_secs(300).into()));
+            conditions.timeout = conditions.timeout.or(o.timeout).or(Some(WAIT.into()));
             super::ready::usable(&self.swarm, &self.name, service, conditions)
         });
         futures_util::future::try_join_all(waits).await.map(drop)
