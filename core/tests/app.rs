@@ -230,7 +230,7 @@ async fn a_service_is_built_from_more_contexts(engine: Engine, image: String, na
     let load = async |base: &str| {
         let text = format!(
             "services: {{web: {{build: {{context: ., cache_to: [type=inline], additional_contexts: {{more: ./more, base: \"{base}\"}}}}, stop_grace_period: 0s}}, \
-             other: {{image: '{image}'}}}}"
+             other: {{build: .}}}}"
         );
         Project::parse(text).name(&*name).project_dir(folder.path().to_owned()).await.unwrap()
     };

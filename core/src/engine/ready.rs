@@ -195,7 +195,7 @@ impl WaitUntil {
     }
 
     /// The conditions as words.
-    pub(crate) fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let mut words = Vec::new();
         words.extend(self.port.map(|p| format!("port {p}")));
         words.extend(self.http.as_ref().map(|p| format!("an answer to GET {p}")));

@@ -22,17 +22,22 @@ use crate::{
 
 /// How often is looked where nothing tells.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long is listened to a service's output before it is asked for anew.
+const LISTEN: Duration = Duration::from_secs(5);
 
 /// Waits until the service `key` of a stack meets the conditions.
 pub(crate) async fn usable(swarm: &Swarm, stack: &str, key: &str, o: WaitUntil) -> Result<()> {
     let limit = o.timeout.map_or(Duration::from_secs(60), |t| t.0);
     let name = format!("{stack}_{key}");
-    let watched = Watched { swarm, stack, name: &name };
-    let result = tokio::time::timeout(limit, watched.ready(&o, limit)).await.unwrap_or_else(|_| {
+    Watched { swarm, stack, name: &name }.ready(&o, limit).await.map_err(|e| e.with("service", &*name))
+}
+
+/// Waits so long for one condition, which an error then names.
+async fn limited(limit: Duration, what: String, work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         let limit = crate::units::go_duration(limit);
-        Err(Error::new(ErrorKind::Timeout, format!("{name} was not ready within {limit}: waited for {}", o.describe())).hint("look at its tasks and logs"))
-    });
-    result.map_err(|e| e.with("service", &*name))
+        Err(Error::new(ErrorKind::Timeout, format!("the service was not ready within {limit}: waited for {what}")).hint("look at its tasks and logs"))
+    })
 }
 
 struct Watched<'a> {
@@ -54,10 +59,12 @@ impl Watched<'_> {
         wait.until(&names, Goal::Running).await?;
         let mut all: Vec<BoxFuture<'_, Result<()>>> = Vec::new();
         if let Some(text) = &o.log {
-            all.push(Box::pin(self.until_log(text, o.log_times.unwrap_or(1))));
+            let what = format!("`{}` in the output of each task", crate::error::escape(text));
+            all.push(Box::pin(limited(limit, what, self.until_log(text, o.log_times.unwrap_or(1)))));
         }
         if let Some((port, question)) = o.asked()? {
-            all.push(Box::pin(self.until_port(port, question)));
+            let what = o.http.as_ref().map_or_else(|| format!("port {port}"), |path| format!("an answer to GET {path} at port {port}"));
+            all.push(Box::pin(limited(limit, what, self.until_port(port, question))));
         }
         futures_util::future::try_join_all(all).await.map(drop)
     }
@@ -71,7 +78,17 @@ impl Watched<'_> {
 
     async fn until_log(&self, text: &str, times: u32) -> Result<()> {
         let service = self.swarm.service(self.name).await?;
-        let mut logs = self.swarm.service_logs(&service.properties.id, self.name, ServiceLogOptions::default().follow(true)).await?;
+        loop {
+            // A manager gathers the output from the nodes; what does not come once may come when it is asked anew.
+            if let Ok(result) = tokio::time::timeout(LISTEN, self.logged(&service.properties.id, text, times)).await {
+                return result;
+            }
+        }
+    }
+
+    /// Listens until every task that runs has said it.
+    async fn logged(&self, id: &str, text: &str, times: u32) -> Result<()> {
+        let mut logs = self.swarm.service_logs(id, self.name, ServiceLogOptions::default().follow(true)).await?;
         let mut searches: BTreeMap<String, Search> = BTreeMap::new();
         let mut found = BTreeSet::new();
         while let Some(line) = StreamExt::next(&mut logs).await {
