@@ -71,7 +71,7 @@ async fn one(app: &App, work: &Work, o: &UpOptions, cx: &Context) -> Result<()> 
                 .map_err(|e| e.with("service", &*service.name))
         }
         Work::CreateNetwork { key } => network(app, key).await,
-        Work::OneNetwork { name } => only_one(app, name).await,
+        Work::OneNetwork { name } => app.engine.networks().unite(name).await,
         Work::CreateVolume { key } => {
             let Some(volume) = model.volumes.get(key) else { return Ok(()) };
             let mut all = volume.labels.clone();
@@ -186,34 +186,8 @@ async fn network(app: &App, key: &str) -> Result<()> {
     match app.engine.client.done(Req::post(&["networks", "create"]).json(&body)).await {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e),
-        Ok(_) => only_one(app, &network.name).await,
+        Ok(_) => app.engine.networks().unite(&network.name).await,
     }
-}
-
-/// Engines make two networks of one name when two writers are at it at the same time. The oldest stays, or the one that
-/// containers run in already: so all writers keep the same one, whoever looks first.
-async fn only_one(app: &App, name: &str) -> Result<()> {
-    let rows: Vec<Value> = app.engine.client.fetch(Req::get(&["networks"]).filters(&[("name".to_owned(), vec![name.to_owned()])].into())).await?;
-    let text = |r: &Value, n: &str| r.get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut ids: Vec<(String, String)> = rows.iter().filter(|r| text(r, "Name") == name).map(|r| (text(r, "Created"), text(r, "Id"))).collect();
-    ids.sort();
-    let mut left = ids.len();
-    for (_, id) in ids.iter().rev() {
-        if left <= 1 {
-            return Ok(());
-        }
-        match gone_is_fine(app.engine.client.done(Req::delete(&["networks", id])).await.map(drop)) {
-            Ok(()) => left -= 1,
-            Err(e) if matches!(e.kind(), ErrorKind::Forbidden | ErrorKind::Conflict) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    if left <= 1 {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Conflict, format!("there are {left} networks {name}, and containers run in each of them"))
-        .hint("bring the app down, then up again")
-        .with("network", name))
 }
 
 async fn create(app: &App, name: &str, number: u64, container: &str, old: Option<&observe::Found>) -> Result<String> {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     call::{Call, NoOptions, options},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Result},
 };
 
 /// The networks of an [`Engine`].
@@ -178,6 +178,37 @@ impl Networks {
             let rows: Vec<Value> = engine.client.fetch(Req::get(&["networks"]).filters(&o.filters)).await?;
             Ok(rows.into_iter().map(Network::read).collect())
         })
+    }
+
+    /// All networks of exactly this name, the oldest first.
+    pub(crate) async fn named(&self, name: &str) -> Result<Vec<Network>> {
+        let filters = Filters::from([("name".to_owned(), vec![name.to_owned()])]);
+        let mut all: Vec<Network> = self.list().filters(filters).await?.into_iter().filter(|n| n.name == name).collect();
+        all.sort_by_key(|n| (text(&n.raw, "Created"), n.id.clone()));
+        Ok(all)
+    }
+
+    /// Leaves one network of a name. Engines make two when two writers are at it at the same time. The oldest stays, or the
+    /// one that containers run in already: so all writers keep the same one, whoever looks first.
+    pub(crate) async fn unite(&self, name: &str) -> Result<()> {
+        let all = self.named(name).await?;
+        let mut left = all.len();
+        for network in all.into_iter().rev() {
+            if left <= 1 {
+                return Ok(());
+            }
+            match self.remove(network.id).await {
+                Err(e) if matches!(e.kind(), ErrorKind::Forbidden | ErrorKind::Conflict) => {}
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+                _ => left -= 1,
+            }
+        }
+        if left <= 1 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, format!("there are {left} networks {name}, and containers run in each of them"))
+            .hint("stop or remove what runs in them, then try again")
+            .with("network", name))
     }
 
     /// The network with this name or ID.

@@ -257,11 +257,13 @@ impl Question {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.ok()?;
             let request = hyper::Request::get(&self.uri).header(hyper::header::HOST, "localhost").body(Empty::<bytes::Bytes>::new()).ok()?;
             let answer = sender.send_request(request);
-            tokio::pin!(connection);
-            tokio::select! {
-                answer = answer => Some(answer.ok()?.status().as_u16()),
-                _ = &mut connection => None,
-            }
+            tokio::pin!(connection, answer);
+            let answer = tokio::select! {
+                answer = &mut answer => answer,
+                // A server that closes after its answer ends the connection at the moment the answer is there.
+                _ = &mut connection => answer.await,
+            };
+            Some(answer.ok()?.status().as_u16())
         };
         let status = tokio::time::timeout(Duration::from_secs(5), work).await.ok().flatten();
         status.is_some_and(|status| self.wanted.map_or((200..400).contains(&status), |wanted| wanted == status))
@@ -282,6 +284,22 @@ mod tests {
             assert!(search.found(b), "{cut}");
             let mut search = Search::new("bereit", 3);
             assert!(!search.found(a) && !search.found(b), "{cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_also_when_the_server_closes_with_it() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let question = Question::new("/health", None).unwrap();
+        for _ in 0..100 {
+            let (client, mut server) = tokio::io::duplex(4096);
+            let answer = async move {
+                let mut request = [0; 512];
+                let _ = server.read(&mut request).await.unwrap();
+                server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine").await.unwrap();
+            };
+            let (answered, ()) = tokio::join!(question.is_answered(Box::new(client)), answer);
+            assert!(answered);
         }
     }
 }

@@ -288,7 +288,12 @@ impl Swarm {
     async fn enter(&self, engine: &Engine, o: &JoinSwarm, until: tokio::time::Instant) -> Result<()> {
         let swarm: Value = self.fetch(|| Req::get(&["swarm"])).await.map_err(not_a_manager)?;
         let token = swarm.pointer(if o.role == NodeRole::Manager { "/JoinTokens/Manager" } else { "/JoinTokens/Worker" });
-        let remote = membership(self.manager()?).await?.managers;
+        let mut remote = membership(self.manager()?).await?.managers;
+        // A swarm that has just begun does not know its own address yet.
+        while remote.is_empty() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            remote = membership(self.manager()?).await?.managers;
+        }
         // A node that gets labels takes no task before it has them.
         let availability = if o.labels.is_empty() { o.availability.unwrap_or_default().as_str() } else { "drain" };
         let body = json!({

@@ -101,7 +101,7 @@ impl Local<'_> {
     pub(crate) async fn missing(&self) -> Result<Vec<Resource>> {
         let host = self.host().await?;
         let mut all = Vec::new();
-        if host.networks().get(self.network()).await.is_err() {
+        if host.networks().named(self.network()).await?.is_empty() {
             all.push(Resource::new("network", self.network()));
         }
         match self.container(&host).await? {
@@ -135,6 +135,8 @@ impl Local<'_> {
         if container.seen().status == "created" {
             settle(&container, engine).await?;
         }
+        // A call that was given up may have asked for the network, too, and the engine made it late.
+        self.store.one_at_a_time(&format!("network-{}", self.network()), host.networks().unite(self.network())).await?;
         self.run(&container, cx).await
     }
 
@@ -174,7 +176,7 @@ impl Local<'_> {
     }
 
     async fn make_network(&self, host: &Engine) -> Result<()> {
-        if host.networks().get(self.network()).await.is_ok() {
+        if !host.networks().named(self.network()).await?.is_empty() {
             return Ok(());
         }
         let labels = BTreeMap::from([(STORE.to_owned(), self.store.id())]);
@@ -289,19 +291,20 @@ impl Local<'_> {
     }
 
     async fn remove_network(&self, host: &Engine) -> Result<()> {
-        let network = match host.networks().get(self.network()).await {
-            Ok(network) if network.labels.get(STORE) == Some(&self.store.id()) => network,
-            Ok(_) => return Ok(()),
-            Err(e) => return gone_is_fine(Err(e)),
-        };
-        let filters = Filters::from([("network".to_owned(), vec![network.id.clone()])]);
-        if !host.containers().list().all(true).filters(filters).await?.is_empty() {
-            return Ok(());
+        for network in host.networks().named(self.network()).await? {
+            if network.labels.get(STORE) != Some(&self.store.id()) {
+                continue;
+            }
+            let filters = Filters::from([("network".to_owned(), vec![network.id.clone()])]);
+            if !host.containers().list().all(true).filters(filters).await?.is_empty() {
+                continue;
+            }
+            match host.networks().remove(network.id).await {
+                Err(e) if !matches!(e.kind(), ErrorKind::Forbidden | ErrorKind::NotFound) => return Err(e),
+                _ => {}
+            }
         }
-        match host.networks().remove(network.id).await {
-            Err(e) if matches!(e.kind(), ErrorKind::Forbidden | ErrorKind::NotFound) => Ok(()),
-            other => other,
-        }
+        Ok(())
     }
 }
 
