@@ -83,7 +83,7 @@ impl Args {
     fn positional<P: Value_>(&mut self, name: &'static str) -> Result<P> {
         let value = self.map.remove(name).unwrap_or(Value::Null);
         let missing = value.is_null();
-        attach::with_attachments(self.data.clone(), self.handles.clone(), || serde_json::from_value(value)).map_err(|e| {
+        attach::with_attachments(self.data.clone(), self.handles.clone(), || P::deserialize(&value)).map_err(|e| {
             if missing {
                 Error::invalid(format!("`{}` is missing", super::option_name(name)))
             } else {
@@ -111,11 +111,36 @@ impl Args {
     }
 }
 
-/// The path of what cannot be read, as a caller writes it. It is looked for only when something is wrong.
+/// The path of what cannot be read, as a caller writes it: that without which another thing is said, or nothing. It is looked
+/// for only when something is wrong.
 fn wrong_option<O: DeserializeOwned>(all: &Value) -> Option<String> {
-    let path = serde_path_to_error::deserialize::<_, O>(all).err()?.path().to_string();
-    let named = path != "." && !path.starts_with('?');
-    named.then(|| path.split('.').map(super::option_name).collect::<Vec<_>>().join("."))
+    let said = |all: &Value| O::deserialize(all).err().map(|e| e.to_string());
+    let before = said(all)?;
+    let without = |path: &str, key: &str| {
+        let mut all = all.clone();
+        match all.pointer_mut(path) {
+            Some(Value::Object(map)) => drop(map.remove(key)),
+            Some(Value::Array(list)) => drop(list.remove(key.parse().unwrap_or_default())),
+            _ => {}
+        }
+        said(&all)
+    };
+    let (mut path, mut shown) = (String::new(), String::new());
+    loop {
+        let keys: Vec<String> = match all.pointer(&path) {
+            Some(Value::Object(map)) => map.keys().cloned().collect(),
+            Some(Value::Array(list)) => (0..list.len()).map(|i| i.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        let Some(key) = keys.iter().find(|key| without(&path, key).as_ref() != Some(&before)) else { break };
+        match all.pointer(&path) {
+            Some(Value::Array(_)) => shown.push_str(&format!("[{key}]")),
+            _ if shown.is_empty() => shown.push_str(&super::option_name(key)),
+            _ => shown.push_str(&format!(".{}", super::option_name(key))),
+        }
+        path.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
+    }
+    (!shown.is_empty()).then_some(shown)
 }
 
 fn run<O: Value_, T: Result_>(call: Call<O, T>, args: Args, names: &[&'static str]) -> Result<BoxFuture<Result<Reply>>> {
