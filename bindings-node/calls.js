@@ -43,6 +43,12 @@ function answerOf(begin, operation, { onEvent, signal } = {}) {
         resolve(answer)
       }
     })
+    const answer = running.take()
+    if (answer !== null) {
+      // An answer that is there already lets the others have their turn all the same.
+      setImmediate(resolve, answer)
+      return
+    }
     live.add(running)
     signal?.addEventListener('abort', abort, { once: true })
   })

@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dockerkit::{Error, Event, Result, progress::Status, surface::Reply};
+use dockerkit::{
+    Error, Event, Result,
+    progress::Status,
+    surface::{self, Reply},
+};
 use napi::{
     bindgen_prelude::{Buffer, FnArgs, Function},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
@@ -137,6 +141,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Running {
     task: Option<AbortHandle>,
+    done: Mutex<Option<Outcome>>,
 }
 
 impl Drop for Running {
@@ -152,19 +157,39 @@ impl Running {
             Ok(runtime) => runtime,
             Err(error) => {
                 shared.finish(Err::<_, Error>(error));
-                return Self { task: None };
+                return Self { task: None, done: Mutex::default() };
             }
         };
-        let task = runtime.spawn(async move {
+        let task = runtime.spawn(surface::elsewhere(async move {
             let outcome = runtime::guarded(work).await;
             shared.finish(outcome);
+        }));
+        Self { task: Some(task.abort_handle()), done: Mutex::default() }
+    }
+
+    /// Begins `work` in this thread, where it may be done at once; else it goes on on the runtime.
+    pub(crate) fn begin(callback: &Callback<'_>, work: impl Future<Output = Outcome> + Send + 'static) -> napi::Result<Self> {
+        let mut work = Box::pin(runtime::guarded(work));
+        let done = runtime::get().map(|runtime| {
+            let _inside = runtime.enter();
+            surface::begin_here(&mut work)
         });
-        Self { task: Some(task.abort_handle()) }
+        match done {
+            Ok(None) => Ok(Self::spawn(Shared::new(callback)?, work)),
+            Ok(Some(outcome)) => Ok(Self { task: None, done: Mutex::new(Some(outcome)) }),
+            Err(error) => Ok(Self { task: None, done: Mutex::new(Some(Err(error))) }),
+        }
     }
 }
 
 #[napi]
 impl Running {
+    /// The outcome, where it was there at once: then the callback is never called.
+    #[napi]
+    pub fn take(&self) -> Option<Answer> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).take().map(Answer::of)
+    }
+
     /// Ends the call: its callback is not called again.
     #[napi]
     pub fn cancel(&self) {

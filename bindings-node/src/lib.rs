@@ -75,13 +75,16 @@ pub fn start(
     deadline_ms: Option<f64>,
     callback: Callback<'_>,
 ) -> napi::Result<Running> {
-    let shared = Shared::new(&callback)?;
     let mut request = request(class, method, target.as_deref(), args, data, handles);
+    request.context.deadline = deadline_ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default());
+    if !want_events && surface::is_brief(&request) {
+        return Running::begin(&callback, async move { surface::start(request).await.map(Some) });
+    }
+    let shared = Shared::new(&callback)?;
     if want_events {
         let shared = shared.clone();
         request.context.events = EventSink::new(move |event| shared.event(&event));
     }
-    request.context.deadline = deadline_ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default());
     Ok(Running::spawn(shared, async move { surface::start(request).await.map(Some) }))
 }
 

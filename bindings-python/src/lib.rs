@@ -79,8 +79,9 @@ fn start(
         request.context.events = EventSink::new(move |event| shared.event(&event));
     }
     request.context.deadline = deadline.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
+    let brief = !want_events && surface::is_brief(&request);
     let work = async move { surface::start(request).await.map(Some) };
-    Pending::new(shared, work)
+    Pending::new(shared, brief, work)
 }
 
 /// Makes a forked child work: called by Python in the child.

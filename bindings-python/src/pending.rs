@@ -4,15 +4,14 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
-    thread::Thread,
+    task::{Poll, Waker},
     time::Duration,
 };
 
 use dockerkit::{
     Error, Event, Result,
     progress::Status,
-    surface::{BatchStream, Reply},
+    surface::{self, BatchStream, Reply, Seat},
 };
 use pyo3::{
     exceptions::PyRuntimeError,
@@ -46,7 +45,7 @@ struct State {
     outcome: Option<Outcome>,
     listener: Option<Listener>,
     /// The thread that does the work, where it waits; events may come from others.
-    waiter: Option<Thread>,
+    waiter: Option<Waker>,
     /// Whether the listener was told and has not looked yet.
     told: bool,
 }
@@ -83,7 +82,7 @@ impl Shared {
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         if let Some(waiter) = &state.waiter {
-            waiter.unpark();
+            waiter.wake_by_ref();
         }
         if state.listener.is_none() || state.told {
             return;
@@ -112,24 +111,13 @@ enum Stage {
 
 type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Wakes the thread that waits for a call.
-struct Waiting(Thread);
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// A running call. It ends when this object is dropped.
 #[pyclass(frozen, module = "dockerkit._native")]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
     stage: Mutex<Stage>,
+    /// Whether it may be done before another thread has begun.
+    brief: bool,
 }
 
 impl Drop for Pending {
@@ -140,8 +128,8 @@ impl Drop for Pending {
 
 impl Pending {
     /// A call that does `work` in the thread that waits for it, or on the runtime for an event loop.
-    pub(crate) fn new(shared: Arc<Shared>, work: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { shared, stage: Mutex::new(Stage::Ready(Box::pin(runtime::guarded(work)))) }
+    pub(crate) fn new(shared: Arc<Shared>, brief: bool, work: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { shared, stage: Mutex::new(Stage::Ready(Box::pin(runtime::guarded(work)))), brief }
     }
 
     fn swap(&self, stage: Stage) -> Stage {
@@ -157,19 +145,17 @@ impl Pending {
     fn wait(&self, py: Python<'_>, on_event: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let runtime = runtime::get().map_err(|e| failure(py, &e))?;
         let Stage::Ready(mut work) = self.swap(Stage::Gone) else { return Err(PyRuntimeError::new_err("this call was waited for before")) };
-        let waker = Waker::from(Arc::new(Waiting(std::thread::current())));
-        self.shared.lock().waiter = Some(std::thread::current());
+        let mut seat = Seat::take();
+        self.shared.lock().waiter = Some(seat.waker().clone());
         loop {
-            // One switch between threads less than waiting for a thread of the runtime to do it: that one only watches sockets.
             let (events, outcome) = py.detach(|| {
                 let _inside = runtime.enter();
-                let mut cx = Context::from_waker(&waker);
-                if let Poll::Ready(outcome) = work.as_mut().poll(&mut cx) {
+                if let Poll::Ready(outcome) = seat.poll(work.as_mut()) {
                     return (self.shared.take_events(), Some(outcome));
                 }
                 let events = self.shared.take_events();
                 if events.is_empty() {
-                    std::thread::park_timeout(SLICE);
+                    seat.wait(SLICE);
                 }
                 (events, None)
             });
@@ -179,24 +165,32 @@ impl Pending {
                 }
             }
             if let Some(outcome) = outcome {
+                seat.keep();
                 return to_python(py, outcome);
             }
             py.check_signals().inspect_err(|_| drop_inside(&runtime, &mut work))?;
         }
     }
 
-    /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for.
-    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) -> PyResult<()> {
+    /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for; unless it is there now, which
+    /// it says.
+    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) -> PyResult<bool> {
         let runtime = runtime::get().map_err(|e| failure(py, &e))?;
-        py.detach(|| {
-            self.shared.lock().listener = Some(Listener { call_soon, ready });
-            if let Stage::Ready(work) = self.swap(Stage::Gone) {
-                let shared = self.shared.clone();
-                let task = runtime.spawn(async move { shared.finish(work.await) });
-                self.swap(Stage::Running(task.abort_handle()));
+        Ok(py.detach(|| {
+            let Stage::Ready(mut work) = self.swap(Stage::Gone) else { return false };
+            let _inside = runtime.enter();
+            if self.brief
+                && let Some(outcome) = surface::begin_here(&mut work)
+            {
+                self.shared.lock().outcome = Some(outcome);
+                return true;
             }
-        });
-        Ok(())
+            let shared = self.shared.clone();
+            shared.lock().listener = Some(Listener { call_soon, ready });
+            let task = runtime.spawn(surface::elsewhere(async move { shared.finish(work.await) }));
+            self.swap(Stage::Running(task.abort_handle()));
+            false
+        }))
     }
 
     /// The events since the last time, whether the call is done, and then its outcome: `(events, done, outcome)`.

@@ -73,15 +73,18 @@ for (const variable of ENGINES) {
         lines.push(chunk.data.toString())
         if (lines.length >= 3) break
       }
-      assert.deepEqual(lines.slice(0, 2), ['line 0\n', 'line 1\n'])
+      assert.ok(lines.join('').startsWith('line 0\nline 1\n'), lines.join(''))
       const stream = container.logs({ follow: true })
       await stream.open()
       const waiting = (async () => {
         let count = 0
-        for await (const _ of stream) count += 1
+        for await (const _ of stream) {
+          // It is closed while the next line is waited for.
+          if (count === 0) setTimeout(() => stream.close(), 10)
+          count += 1
+        }
         return count
       })()
-      setTimeout(() => stream.close(), 300)
       assert.ok((await waiting) > 0)
       assert.deepEqual(await stream.next(), { value: undefined, done: true })
       await container.remove({ force: true })

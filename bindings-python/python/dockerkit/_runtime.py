@@ -379,6 +379,6 @@ def begin(cls: str, method: str, target: Any, arguments: dict[str, Any], options
     on_event, deadline = options_of(options)
     arguments.update(options)
     packer = Packer()
-    text = packer.pack(arguments)
+    text = packer.pack(arguments) if arguments else ""
     handle = None if target is None else target._native()
     return _native.start(cls, method, handle, text, packer.data, packer.handles, on_event is not None, deadline), on_event

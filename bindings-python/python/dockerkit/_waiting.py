@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from asyncio import get_running_loop
+from asyncio import get_running_loop, sleep
 
 from ._blocking import decode_batch
 from ._runtime import Object, begin, decode_outcome, make_event
@@ -32,8 +32,11 @@ async def outcome_of(pending: Any, on_event: Any) -> Any:
         if done and not future.done():
             future.set_result(outcome)
 
-    pending.notify(loop.call_soon_threadsafe, ready)
     try:
+        if pending.notify(loop.call_soon_threadsafe, ready):
+            # An answer that is there already lets the others have their turn all the same.
+            await sleep(0)
+            ready()
         return await future
     finally:
         pending.cancel()

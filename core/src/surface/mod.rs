@@ -6,6 +6,7 @@
 
 pub mod attach;
 mod batches;
+mod brief;
 mod class;
 #[cfg(feature = "describe")]
 pub mod describe;
@@ -17,10 +18,12 @@ use bytes::Bytes;
 
 pub use attach::AnyHandle;
 pub use batches::{BatchStream, StreamCloser};
+pub use brief::{begin_here, elsewhere, is_brief};
 pub(crate) use class::ErasedClass;
 pub(crate) use class::handle;
 pub use class::{Class, Handle};
 
+pub use crate::transport::Seat;
 use crate::{
     call::{BoxFuture, Context},
     error::{Error, Result, nearest},

@@ -3,6 +3,8 @@
 mod endpoint;
 #[cfg(windows)]
 mod npipe;
+#[cfg_attr(not(target_os = "linux"), path = "seat_elsewhere.rs")]
+mod seat;
 pub(crate) mod ssh;
 mod tcp;
 mod tls;
@@ -15,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use endpoint::DEFAULT_SOCKET;
 pub use endpoint::Endpoint;
+#[doc(hidden)]
+pub use seat::Seat;
 pub use ssh::{HostKey, SshOptions};
 pub use tls::TlsOptions;
 pub(crate) use tls::refused;
@@ -27,6 +31,18 @@ use crate::{
 /// A byte stream to an engine or a host.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A socket as a stream, which a waiting thread can watch itself where the system lets it.
+#[cfg(target_os = "linux")]
+fn seated<S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Send + Unpin + 'static>(stream: S) -> Box<dyn Io> {
+    Box::new(seat::Seated::new(stream))
+}
+
+/// A socket as a stream.
+#[cfg(not(target_os = "linux"))]
+fn seated<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> Box<dyn Io> {
+    Box::new(stream)
+}
 
 /// Opens byte streams to one engine.
 pub(crate) trait Connector: Send + Sync + fmt::Debug {

@@ -17,7 +17,7 @@ pub(super) struct Tcp {
 impl Connector for Tcp {
     fn connect(&self) -> BoxFuture<Result<Box<dyn Io>>> {
         let (host, port) = (self.host.clone(), self.port);
-        Box::pin(async move { Ok(Box::new(dial(&host, port).await?) as Box<dyn Io>) })
+        Box::pin(async move { Ok(super::seated(dial(&host, port).await?)) })
     }
 }
 

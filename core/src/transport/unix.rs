@@ -20,7 +20,7 @@ impl Connector for Unix {
         let path = self.path.clone();
         Box::pin(async move {
             match UnixStream::connect(&path).await {
-                Ok(stream) => Ok(Box::new(stream) as Box<dyn Io>),
+                Ok(stream) => Ok(super::seated(stream)),
                 Err(e) => Err(explain(&path, e)),
             }
         })
