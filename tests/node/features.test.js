@@ -160,6 +160,19 @@ for (const variable of ENGINES) {
       assert.equal((await engine.request('GET', '/version')).json.Version, (await engine.version()).version)
     })
 
+    await suite.test('calls one after the other leave the loop to others', async () => {
+      let turns = 0
+      let over = false
+      const other = () => {
+        turns += 1
+        if (!over) setImmediate(other)
+      }
+      setImmediate(other)
+      for (let i = 0; i < 200; i += 1) await engine.ping()
+      over = true
+      assert.ok(turns >= 200, `${turns}`)
+    })
+
     await suite.test('a version is agreed on', async () => {
       assert.equal((await Engine.connect(endpoint, { apiVersion: '1.41' })).apiVersion, '1.41')
       for (const apiVersion of ['1.99', '1.12']) await assert.rejects(Engine.connect(endpoint, { apiVersion }), errors.UnsupportedError)

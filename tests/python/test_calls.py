@@ -51,6 +51,26 @@ def test_version_asyncio(slow: SlowServer) -> None:
     assert run(work()) == ("1.43", "99.0")
 
 
+def test_calls_one_after_the_other_leave_the_loop_to_others(slow: SlowServer) -> None:
+    async def work() -> int:
+        engine = await aio.Engine.connect(slow.endpoint)
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        task = asyncio.create_task(other())
+        for _ in range(200):
+            assert (await engine.ping()).api_version == "1.43"
+        task.cancel()
+        return turns
+
+    assert run(work()) >= 200
+
+
 def test_unreachable_engine(tmp_path: Path) -> None:
     with pytest.raises(dk.errors.Unreachable) as caught:
         dk.Engine.connect(f"unix://{tmp_path}/none.sock")
