@@ -505,9 +505,13 @@ export interface ConnectOptions {
   connectTimeoutMs?: number | null
   /**
    * How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-   * streams, are not bound by it.
+   * streams, are not bound by it. The time for the whole is the `deadline` of each call.
    */
   timeoutMs?: number | null
+  /** How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls. */
+  firstByteTimeoutMs?: number | null
+  /** How long an answer that has begun may be silent; default `timeout`. It binds the same calls. */
+  silenceTimeoutMs?: number | null
   /** The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know. */
   apiVersion?: string | null
 }

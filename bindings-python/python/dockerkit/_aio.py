@@ -815,7 +815,9 @@ class Engine(_Closing):
             ssh: Login for an `ssh://` endpoint.
             connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-                streams, are not bound by it.
+                streams, are not bound by it. The time for the whole is the `deadline` of each call.
+            first_byte_timeout: How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls.
+            silence_timeout: How long an answer that has begun may be silent; default `timeout`. It binds the same calls.
             api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         """
         return await _call(__name__, "Engine", "connect", None, {"endpoint": endpoint}, options, ("handle", "Engine"))

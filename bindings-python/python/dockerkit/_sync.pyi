@@ -1226,6 +1226,8 @@ class Engine:
         ssh: SshOptions | Mapping[str, Any] | None = None,
         connect_timeout: float | timedelta | str | None = None,
         timeout: float | timedelta | str | None = None,
+        first_byte_timeout: float | timedelta | str | None = None,
+        silence_timeout: float | timedelta | str | None = None,
         api_version: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -1252,7 +1254,9 @@ class Engine:
             ssh: Login for an `ssh://` endpoint.
             connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-                streams, are not bound by it.
+                streams, are not bound by it. The time for the whole is the `deadline` of each call.
+            first_byte_timeout: How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls.
+            silence_timeout: How long an answer that has begun may be silent; default `timeout`. It binds the same calls.
             api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         """
     @staticmethod
