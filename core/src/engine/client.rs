@@ -369,6 +369,7 @@ pub(crate) fn status_error(status: StatusCode, message: &str) -> Error {
         StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorKind::Unreachable,
         StatusCode::INTERNAL_SERVER_ERROR if message.contains("no basic auth credentials") || message.contains("unauthorized: ") => ErrorKind::Unauthorized,
+        StatusCode::INTERNAL_SERVER_ERROR if message.contains("invalid reference format") => ErrorKind::InvalidInput,
         StatusCode::SERVICE_UNAVAILABLE if message.contains("swarm") || message.contains("leader") => ErrorKind::Conflict,
         _ => ErrorKind::Engine,
     };
