@@ -3,11 +3,17 @@
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
+const http = require('node:http')
 const path = require('node:path')
 const { test } = require('node:test')
 const { inspect } = require('node:util')
 const { Engine, errors } = require('dockerkit')
-const { ENGINES, folder, lab, name, timeOf } = require('./lab.js')
+const { ENGINES, folder, lab, name, slowEngine, timeOf } = require('./lab.js')
+
+/** Sets variables, and takes away those that are to be undefined. @param {Record<string, string | undefined>} variables */
+function restore(variables) {
+  for (const [key, value] of Object.entries(variables)) value === undefined ? delete process.env[key] : (process.env[key] = value)
+}
 
 /** Whether a process is there. @param {number} pid */
 function runs(pid) {
@@ -18,6 +24,57 @@ function runs(pid) {
   }
 }
 
+test('headers go with each request', async (t) => {
+  const here = folder()
+  const before = { DOCKER_CONFIG: process.env.DOCKER_CONFIG }
+  process.env.DOCKER_CONFIG = here
+  t.after(() => restore(before))
+  fs.writeFileSync(path.join(here, 'config.json'), JSON.stringify({ HttpHeaders: { 'X-Team': 'ops' } }))
+  /** @type {unknown[]} */ const seen = []
+  const server = http.createServer((request, response) => {
+    seen.push([request.method, request.headers['x-team']])
+    request.resume()
+    response.setHeader('Api-Version', '1.43').end('{"Id": "abc", "Warnings": []}')
+  })
+  await new Promise((resolve) => server.listen(path.join(here, 's'), () => resolve(undefined)))
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const engine = await Engine.connect(`unix://${here}/s`)
+  assert.deepEqual((await engine.request('GET', '/things')).json, { Id: 'abc', Warnings: [] })
+  await engine.containers.create('image', ['true'])
+  // The ping, the request, the new container and what is read of it.
+  assert.deepEqual(
+    seen,
+    ['GET', 'GET', 'POST', 'GET'].map((method) => [method, 'ops']),
+  )
+})
+
+test('contexts are made, used and removed', async (t) => {
+  const slow = await slowEngine(t)
+  const here = folder()
+  const before = { DOCKER_CONFIG: process.env.DOCKER_CONFIG, DOCKER_HOST: process.env.DOCKER_HOST, DOCKER_CONTEXT: process.env.DOCKER_CONTEXT }
+  t.after(() => restore(before))
+  restore({ DOCKER_CONFIG: here, DOCKER_HOST: undefined, DOCKER_CONTEXT: undefined })
+  assert.deepEqual(
+    (await Engine.contexts()).map((c) => [c.name, c.current]),
+    [['default', true]],
+  )
+  const made = await Engine.createContext('slow', slow.endpoint, { description: 'answers late' })
+  assert.deepEqual([made.name, made.endpoint, made.description, made.current], ['slow', slow.endpoint, 'answers late', false])
+  process.env.DOCKER_CONTEXT = 'slow'
+  assert.equal((await Engine.connect()).source, 'context slow')
+  delete process.env.DOCKER_CONTEXT
+  await Engine.useContext('slow')
+  assert.equal((await Engine.connect()).source, 'context slow')
+  await assert.rejects(Engine.removeContext('slow'), errors.ConflictError)
+  await Engine.useContext('default')
+  await Engine.removeContext('slow')
+  await assert.rejects(Engine.useContext('slow'), errors.NotFoundError)
+  await assert.rejects(Engine.createContext('../up', slow.endpoint), errors.InvalidInputError)
+})
+
 for (const variable of ENGINES) {
   test(variable, async (suite) => {
     const endpoint = lab(suite, variable)
@@ -27,9 +84,7 @@ for (const variable of ENGINES) {
     const here = folder()
     const before = { PATH: process.env.PATH, DOCKER_CONFIG: process.env.DOCKER_CONFIG }
     Object.assign(process.env, { PATH: `${here}:${before.PATH}`, DOCKER_CONFIG: here })
-    suite.after(() => {
-      for (const [key, value] of Object.entries(before)) value === undefined ? delete process.env[key] : (process.env[key] = value)
-    })
+    suite.after(() => restore(before))
     const engine = await Engine.connect(endpoint)
     const reference = `${place}/lab/${name()}:1`
     await engine.images.tag(image, reference)
