@@ -364,14 +364,17 @@ export interface BuildOptions {
   cacheTo?: Iterable<string> | null
   /**
    * Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
-   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
-   * name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
+   * `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
    * BuildKit only.
    */
   additionalContexts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** The network of `RUN` instructions, such as `host` or `none`. */
   network?: string | null
-  /** Lines of `/etc/hosts` for `RUN` instructions: name and address. */
+  /**
+   * Lines of `/etc/hosts` for `RUN` instructions: name and address. `host-gateway` is the engine's host; between several
+   * addresses stand commas.
+   */
   extraHosts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Size of `/dev/shm` for `RUN` instructions. */
   shmSize?: number | string | null
@@ -4158,7 +4161,7 @@ export class Swarm implements AsyncDisposable {
    * The swarm that this engine is a manager of.
    *
    * # Errors
-   * `conflict` when the engine is not a manager of one.
+   * `conflict` when the engine is not a manager of one, `forbidden` when it is locked.
    */
   static connect(engine: Engine, options?: CallOptions): Promise<Swarm>
   /**

@@ -580,7 +580,6 @@ async fn what_lies_on_the_network_is_fetched_by_the_engine(engine: Engine, image
         ("ssh://git@127.0.0.1:1/repo".to_owned(), ErrorKind::InvalidInput),
     ] {
         let e = build(source.clone()).await.unwrap_err();
-        println!("{source}: {e:?}");
         assert_eq!(e.kind(), kind, "{source}: {e:?}");
     }
 }

@@ -414,7 +414,7 @@ configs: {{note: {{external: true}}}}
     assert!(manager.seen().leader && !worker.seen().leader);
     assert_eq!(manager.remove().await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(worker.promote().await.unwrap().seen().role, "manager");
-    assert_eq!(swarm.nodes().get(worker.id()).await.unwrap().seen().reachability, "reachable");
+    assert_eq!(swarm.nodes().get(&*worker.seen().id).await.unwrap().seen().reachability, "reachable");
     assert_eq!(worker.demote().await.unwrap().seen().role, "worker");
     service.remove().await.unwrap();
     assert_eq!(service.reload().await.unwrap_err().kind(), ErrorKind::NotFound);
