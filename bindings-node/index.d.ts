@@ -364,14 +364,17 @@ export interface BuildOptions {
   cacheTo?: Iterable<string> | null
   /**
    * Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
-   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
-   * name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+   * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
+   * `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
    * BuildKit only.
    */
   additionalContexts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** The network of `RUN` instructions, such as `host` or `none`. */
   network?: string | null
-  /** Lines of `/etc/hosts` for `RUN` instructions: name and address. */
+  /**
+   * Lines of `/etc/hosts` for `RUN` instructions: name and address. `host-gateway` is the engine's host; between several
+   * addresses stand commas.
+   */
   extraHosts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** Size of `/dev/shm` for `RUN` instructions. */
   shmSize?: number | string | null
@@ -505,9 +508,13 @@ export interface ConnectOptions {
   connectTimeoutMs?: number | null
   /**
    * How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-   * streams, are not bound by it.
+   * streams, are not bound by it. The time for the whole is the `deadline` of each call.
    */
   timeoutMs?: number | null
+  /** How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls. */
+  firstByteTimeoutMs?: number | null
+  /** How long an answer that has begun may be silent; default `timeout`. It binds the same calls. */
+  silenceTimeoutMs?: number | null
   /** The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know. */
   apiVersion?: string | null
 }
@@ -4154,7 +4161,7 @@ export class Swarm implements AsyncDisposable {
    * The swarm that this engine is a manager of.
    *
    * # Errors
-   * `conflict` when the engine is not a manager of one.
+   * `conflict` when the engine is not a manager of one, `forbidden` when it is locked.
    */
   static connect(engine: Engine, options?: CallOptions): Promise<Swarm>
   /**

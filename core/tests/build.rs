@@ -26,6 +26,9 @@ on_each_engine! {
     a_cache_in_an_image_serves_another_build
     a_missing_secret_is_no_error_where_it_may_be_missing
     what_an_engine_cannot_do_is_said
+    settings_mean_the_same_on_both_ways
+    wrong_settings_are_told_on_both_ways
+    what_lies_on_the_network_is_fetched_by_the_engine
 }
 
 fn contexts(all: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -345,4 +348,269 @@ async fn what_an_engine_cannot_do_is_said(engine: Engine, image: String, name: S
         let e = build().additional_contexts(contexts(&[("x", "oci-layout:///tmp/x")])).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{e:?}");
     }
+}
+
+/// The same build by the engine's own way to BuildKit, and by ours where the engine knows it.
+fn both_ways(
+    engine: &Engine,
+    here: &Path,
+    ours: bool,
+    change: impl Fn(&mut BuildOptions),
+) -> Vec<dockerkit::call::Call<BuildOptions, dockerkit::engine::Image>> {
+    let build = |more: bool| {
+        engine.images().build(here).builder(Builder::Buildkit).no_cache(true).with(|o| {
+            change(o);
+            if more {
+                o.additional_contexts = contexts(&[("more", text(here))]);
+            }
+        })
+    };
+    [Some(build(false)), ours.then(|| build(true))].into_iter().flatten().collect()
+}
+
+async fn settings_mean_the_same_on_both_ways(engine: Engine, image: String, name: String) {
+    let ours = knows_contexts(&engine).await;
+    let here = tempfile::tempdir().unwrap();
+    let script = "echo word $WORD; cat /run/secrets/key; echo; grep test /etc/hosts; readlink /proc/self/ns/net; sed 1,2d /proc/net/dev | grep -v lo: | wc -l; \
+                  df -k /dev/shm | tail -n 1 | awk '{print $2}'";
+    let dockerfile =
+        format!("FROM {image} AS wanted\nARG WORD=none\nRUN --mount=type=secret,id=key ({script}) >/seen\nFROM wanted AS rest\nRUN echo too far; false\n");
+    // What a container is given says what a build must be given.
+    let there = engine.containers().run_output(&*image, ["readlink", "/proc/self/ns/net"]).with(|o| o.spec.network = Some("host".to_owned())).await;
+    let host_network = there.unwrap().stdout.text().trim().to_owned();
+    let gate = engine.containers().run_output(&*image, ["grep", "gate.test", "/etc/hosts"]);
+    let gate = gate
+        .with(|o| o.spec.extra_hosts = contexts(&[("gate.test", "host-gateway")]))
+        .await
+        .unwrap()
+        .stdout
+        .text()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    for network in [None, Some("default"), Some("none"), Some("host")] {
+        let mut all = Vec::new();
+        for build in both_ways(&engine, here.path(), ours, |o| {
+            o.dockerfile_inline = Some(dockerfile.clone());
+            o.target = Some("wanted".to_owned());
+            o.tags = vec![format!("{name}:1")];
+            o.network = network.map(str::to_owned);
+            o.args = contexts(&[("WORD", "given, \"quoted\" = $x")]);
+            o.labels = contexts(&[("made", "here, and = there")]);
+            o.extra_hosts = contexts(&[("one.test", "10.1.2.3"), ("two.test", "10.0.0.1, 10.0.0.2"), ("six.test", "fd00::7"), ("gate.test", "host-gateway")]);
+            o.secrets = BTreeMap::from([("key".to_owned(), "hunter2".into())]);
+            o.shm_size = Some((96u64 << 20).into());
+        }) {
+            let built = build.await.unwrap();
+            assert_eq!(built.labels["made"], "here, and = there", "{network:?}");
+            all.push(engine.containers().run_output(&*built.id, ["cat", "/seen"]).await.unwrap().stdout.text().into_owned());
+            engine.images().remove(format!("{name}:1")).force(true).await.unwrap();
+        }
+        let mut lines: Vec<_> = all[0].lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let shm = lines.pop().unwrap();
+        // The oldest engine's own way takes no size of it.
+        assert!(shm == "98304" || !ours, "{all:?}");
+        let interfaces = lines.pop().unwrap();
+        let space = lines.pop().unwrap();
+        assert_eq!((interfaces == "0", space == host_network), (network == Some("none"), network == Some("host")), "{network:?}: {all:?}");
+        let hosts = [
+            "word given, \"quoted\" = $x".to_owned(),
+            "hunter2".to_owned(),
+            format!("{gate} gate.test"),
+            "10.1.2.3 one.test".to_owned(),
+            "fd00::7 six.test".to_owned(),
+            "10.0.0.1 two.test".to_owned(),
+            "10.0.0.2 two.test".to_owned(),
+        ];
+        assert_eq!(lines, hosts, "{network:?}");
+        // Each build has a network of its own, but with the host's.
+        let same = |seen: &str| seen.lines().filter(|l| !l.starts_with("net:") || *l == host_network).collect::<Vec<_>>().join("\n");
+        assert!(all.iter().all(|other| same(other) == same(&all[0])), "{network:?}: {all:#?}");
+    }
+}
+
+async fn wrong_settings_are_told_on_both_ways(engine: Engine, image: String, name: String) {
+    let ours = knows_contexts(&engine).await;
+    let here = tempfile::tempdir().unwrap();
+    type Change = fn(&mut BuildOptions);
+    let cases: [(&str, Change); 9] = [
+        ("a network that is none", |o| o.network = Some("nowhere".to_owned())),
+        ("a network of the engine", |o| o.network = Some("bridge".to_owned())),
+        ("a stage that is not there", |o| o.target = Some("nothing".to_owned())),
+        ("an address that is none", |o| o.extra_hosts = contexts(&[("a.test", "nonsense")])),
+        ("an address that is two lines", |o| o.extra_hosts = contexts(&[("a.test", "10.0.0.1,b.test=10.0.0.2")])),
+        ("a name that is two lines", |o| o.extra_hosts = contexts(&[("a.test=10.0.0.1,b.test", "10.0.0.2")])),
+        ("no address", |o| o.extra_hosts = contexts(&[("a.test", "")])),
+        ("a tag that is two", |o| o.tags = vec!["dk-one:1,dk-two:1".to_owned()]),
+        ("a tag that is none", |o| o.tags = vec!["Not A Name".to_owned()]),
+    ];
+    for (what, change) in cases {
+        for (n, build) in both_ways(&engine, here.path(), ours, |o| {
+            o.dockerfile_inline = Some(format!("FROM {image}\nRUN echo {name}\n"));
+            change(o);
+        })
+        .into_iter()
+        .enumerate()
+        {
+            let e = build.await.unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::InvalidInput, "{what}, way {n}: {e:?}");
+            assert!(e.hint_text().is_some(), "{what}, way {n}: {e:?}");
+        }
+    }
+}
+
+/// A server of one word for every address that ends in `word`, with TLS where there is a certificate.
+async fn web(tls: Option<(&lab::certificates::Authority, &str)>) -> u16 {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+    async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.ok()?);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let status = if head.lines().next()?.contains("/word ") { "200 OK" } else { "404 Not Found" };
+            let body = if head.starts_with("HEAD") { "" } else { "from afar" };
+            stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 9\r\n\r\n{body}").as_bytes()).await.ok()?;
+        }
+    }
+
+    let acceptor = tls.map(|(ca, cert)| {
+        let chain = vec![CertificateDer::from_pem_file(ca.path(&format!("{cert}.pem"))).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(ca.path(&format!("{cert}-key.pem"))).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                match acceptor {
+                    None => answer(stream).await,
+                    Some(acceptor) => answer(acceptor.accept(stream).await.ok()?).await,
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A git server on a port of its own, until it is dropped.
+struct GitServer(std::process::Child, u16);
+
+impl GitServer {
+    fn start(folder: &Path) -> Self {
+        let work = folder.join("repo");
+        let git = |args: &[&str]| lab::output("git", &[&["-C", text(&work), "-c", "user.name=x", "-c", "user.email=x@x.test"], args].concat(), &[]);
+        std::fs::create_dir_all(work.join("inner")).unwrap();
+        std::fs::write(work.join("word"), "from git").unwrap();
+        std::fs::write(work.join("inner/word"), "from inside").unwrap();
+        git(&["init", "-q", "-b", "main"]);
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "words"]);
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let args = [format!("--base-path={}", folder.display()), format!("--port={port}")];
+        let child = std::process::Command::new("git")
+            .args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .args(args)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self(child, port)
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        // It answers by a process of its own, which ends with it.
+        std::process::Command::new("kill").arg(self.0.id().to_string()).status().ok();
+        self.0.wait().ok();
+    }
+}
+
+async fn what_lies_on_the_network_is_fetched_by_the_engine(engine: Engine, image: String, name: String) {
+    if !knows_contexts(&engine).await {
+        return;
+    }
+    let here = tempfile::tempdir().unwrap();
+    let build = |source: String| {
+        let dockerfile = format!("FROM {image}\nCOPY --from=far word /word\n");
+        let call = engine.images().build(here.path()).no_cache(true).dockerfile_inline(dockerfile).tags(vec![format!("{name}:1")]);
+        call.additional_contexts(contexts(&[("far", &source)]))
+    };
+    let git = GitServer::start(here.path());
+    let (place, plain) = (format!("git://127.0.0.1:{}/repo", git.1), web(None).await);
+    for (source, wanted) in
+        [(format!("http://127.0.0.1:{plain}/word"), "from afar"), (format!("{place}#main"), "from git"), (format!("{place}#main:inner"), "from inside")]
+    {
+        let built = build(source.clone()).await.unwrap_or_else(|e| panic!("{source}: {e:?}"));
+        let out = engine.containers().run_output(&*built.id, ["cat", "/word"]).await.unwrap();
+        assert_eq!(&*out.stdout.text(), wanted, "{source}");
+        engine.images().remove(format!("{name}:1")).await.unwrap();
+    }
+    let ca = lab::certificates::Authority::new(here.path(), "ca");
+    ca.sign("server", "IP:127.0.0.1", (-1, 9));
+    let behind_tls = web(Some((&ca, "server"))).await;
+    for (source, kind) in [
+        (format!("https://127.0.0.1:{behind_tls}/word"), ErrorKind::Untrusted),
+        (format!("http://127.0.0.1:{plain}/none"), ErrorKind::NotFound),
+        ("https://127.0.0.1:1/word".to_owned(), ErrorKind::Unreachable),
+        ("https://nowhere.invalid/word".to_owned(), ErrorKind::Unreachable),
+        ("https://127.0.0.1:1/repo.git".to_owned(), ErrorKind::Unreachable),
+        ("git://127.0.0.1:1/repo".to_owned(), ErrorKind::Unreachable),
+        (format!("git://127.0.0.1:{}/none", git.1), ErrorKind::InvalidInput),
+        (format!("{place}#nowhere"), ErrorKind::InvalidInput),
+        (format!("{place}#main:nothing"), ErrorKind::InvalidInput),
+        ("ssh://git@127.0.0.1:1/repo".to_owned(), ErrorKind::InvalidInput),
+    ] {
+        let e = build(source.clone()).await.unwrap_err();
+        assert_eq!(e.kind(), kind, "{source}: {e:?}");
+    }
+}
+
+/// What an engine trusts is a matter of its host: here, of its environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_behind_tls_is_fetched_by_an_engine_that_trusts_it() {
+    let Some(program) = lab::daemon::programs().into_iter().find(|p| !lab::output(text(p), &["--version"], &[]).contains(" 20.10")) else {
+        lab::skip("there is no dockerd that knows contexts");
+        return;
+    };
+    let here = tempfile::tempdir().unwrap();
+    let ca = lab::certificates::Authority::new(here.path(), "ca");
+    ca.sign("server", "IP:127.0.0.1", (-1, 9));
+    let port = web(Some((&ca, "server"))).await;
+    let trusting = here.path().join("dockerd");
+    let (own, beside) = (program.parent().unwrap(), program.parent().unwrap().with_file_name("bin"));
+    let script = format!(
+        "#!/bin/sh\nPATH={}:{}:$PATH SSL_CERT_FILE={} exec {} \"$@\"\n",
+        own.display(),
+        beside.display(),
+        ca.path("ca.pem").display(),
+        program.display()
+    );
+    std::fs::write(&trusting, script).unwrap();
+    std::fs::set_permissions(&trusting, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let daemon = lab::daemon::Daemon::start(&trusting, &[]);
+    let Some(image) = daemon.image().await else { return };
+    let engine = daemon.engine().await;
+    let context = tempfile::tempdir().unwrap();
+    let call = engine.images().build(context.path()).dockerfile_inline(format!("FROM {image}\nCOPY --from=far word /word\n"));
+    let built = call.additional_contexts(contexts(&[("far", &format!("https://127.0.0.1:{port}/word"))])).await.unwrap();
+    assert_eq!(&*engine.containers().run_output(&*built.id, ["cat", "/word"]).await.unwrap().stdout.text(), "from afar");
 }

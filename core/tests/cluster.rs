@@ -359,3 +359,84 @@ async fn a_service_that_cannot_run_says_why() {
     cluster.destroy().await.unwrap();
     lab.nothing_is_left().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swarm_is_looked_into_changed_locked_and_unlocked() {
+    let Some(lab) = Lab::open() else { return };
+    let cluster = lab.cluster(2).await;
+    let swarm = cluster.swarm();
+    // Secrets and configs by themselves, beside a service that uses one of each.
+    let labels = [("made", "here")];
+    assert!(swarm.secrets().create("key", "hunter2").labels(labels).await.unwrap().data.is_none());
+    let note = swarm.configs().create("note", "hello").labels(labels).await.unwrap();
+    assert_eq!((note.data.unwrap().text().as_ref(), note.labels["made"].as_str()), ("hello", "here"));
+    swarm.configs().create("spare", "x").await.unwrap();
+    let text = format!(
+        "name: solo
+services:
+  a: {{image: {}, command: sh -c 'cat /note; echo; sleep 1000', stop_grace_period: 0s, secrets: [key], configs: [{{source: note, target: /note}}]}}
+secrets: {{key: {{external: true}}}}
+configs: {{note: {{external: true}}}}
+",
+        lab.image
+    );
+    cluster.stack(&Project::parse(text).await.unwrap()).await.unwrap().up().wait(true).await.unwrap();
+    for e in [swarm.secrets().remove("key").await.unwrap_err(), swarm.configs().remove("note").await.unwrap_err()] {
+        assert!(e.kind() == ErrorKind::Conflict && e.hint_text().is_some(), "{e:?}");
+    }
+    swarm.configs().remove("spare").await.unwrap();
+    assert_eq!(swarm.configs().get("spare").await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let service = swarm.services().get("solo_a").await.unwrap();
+    assert_eq!(service.rollback().await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(service.scale(2).await.unwrap().seen().desired_tasks, 2);
+    let running = async || service.tasks().await.unwrap().into_iter().filter(|t| t.state == "running").count();
+    while running().await < 2 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut logs = service.logs().follow(true).await.unwrap();
+    assert_eq!(logs.next().await.unwrap().unwrap().data.text(), "hello\n");
+    assert_eq!(service.rollback().await.unwrap().seen().desired_tasks, 1);
+
+    let nodes = swarm.nodes().list().await.unwrap();
+    for node in &nodes {
+        assert_eq!(node.seen().state, "ready", "{:?}", node.seen());
+        assert_eq!(node.drain().await.unwrap().seen().availability, "drain");
+    }
+    while running().await > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for node in &nodes {
+        assert_eq!(node.activate().await.unwrap().seen().availability, "active");
+    }
+    let of = |role: &str| nodes.iter().find(|n| n.seen().role == role).unwrap();
+    let (manager, worker) = (of("manager"), of("worker"));
+    assert!(manager.seen().leader && !worker.seen().leader);
+    assert_eq!(manager.remove().await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(worker.promote().await.unwrap().seen().role, "manager");
+    assert_eq!(swarm.nodes().get(&*worker.seen().id).await.unwrap().seen().reachability, "reachable");
+    assert_eq!(worker.demote().await.unwrap().seen().role, "worker");
+    service.remove().await.unwrap();
+    assert_eq!(service.reload().await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    // Locked after a restart, until the key is given.
+    assert_eq!(swarm.unlock_key().await.unwrap().reveal(), "");
+    swarm.update().autolock(true).await.unwrap();
+    let key = swarm.unlock_key().await.unwrap();
+    assert!(key.reveal().starts_with("SWMKEY-") && !format!("{key:?}").contains("SWMKEY-"), "{key:?}");
+    let all = lab.machines().list().await.unwrap();
+    let machine = all.into_iter().find(|m| m.name() == manager.seen().hostname).unwrap();
+    machine.stop().await.unwrap();
+    machine.start().await.unwrap();
+    let engine = machine.engine().await.unwrap();
+    let e = Swarm::connect(&engine).await.unwrap_err();
+    assert!(e.kind() == ErrorKind::Forbidden && e.hint_text().is_some_and(|h| h.contains("unlock")), "{e:?}");
+    assert_eq!(Swarm::unlock(&engine, "SWMKEY-1-wrong").await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    Swarm::unlock(&engine, key.reveal()).await.unwrap();
+    let again = Swarm::connect(&engine).await.unwrap();
+    assert_eq!(again.id(), swarm.id());
+    assert_eq!(Swarm::unlock(&engine, key.reveal()).await.unwrap_err().kind(), ErrorKind::Conflict);
+    again.update().autolock(false).await.unwrap();
+    cluster.destroy().await.unwrap();
+    lab.nothing_is_left().await;
+}

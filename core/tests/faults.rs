@@ -238,7 +238,9 @@ async fn tls_of_every_wrong_kind_is_refused() {
     ca.sign("early", names, (1, 9));
     ca.sign("client", "DNS:me", (-1, 9));
     other.sign("stranger", "DNS:me", (-1, 9));
-    let connect = async |port: u16, tls: TlsOptions| Engine::connect(format!("tcp://127.0.0.1:{port}")).tls(tls).timeout(Duration::from_secs(3)).await;
+    let connect = async |port: u16, tls: TlsOptions| {
+        Engine::connect(format!("tcp://127.0.0.1:{port}")).tls(tls).timeout(Duration::from_secs(3)).connect_timeout(Duration::from_secs(3)).await
+    };
     let with = |ca_file: &str, client: &str| {
         let mut tls = TlsOptions::default().ca_file(ca.path(ca_file));
         if !client.is_empty() {

@@ -475,6 +475,53 @@ async fn logins_and_proxies_come_from_the_configuration() {
     }
 }
 
+/// The configuration belongs to a process, as above.
+#[tokio::test]
+async fn headers_of_the_configuration_go_with_each_request() {
+    if let Some(endpoint) = lab::told("DK_ENGINE") {
+        let engine = Engine::connect(endpoint).await.unwrap();
+        engine.request("GET", "/things").await.unwrap();
+        engine.containers().create("image", "true").await.unwrap();
+        lab::tell("FOUND ", "all");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), r#"{"HttpHeaders": {"X-Team": "ops"}}"#).unwrap();
+    let path = folder.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let serve = move |mut stream: std::os::unix::net::UnixStream, told: Arc<Mutex<Vec<(String, bool)>>>| {
+        use std::io::{Read, Write};
+        let mut head = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            head.extend_from_slice(&buffer[..count]);
+            let text = String::from_utf8_lossy(&head).to_lowercase();
+            let Some((top, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = top.split_once("content-length: ").map_or(0, |(_, l)| l.lines().next().unwrap().parse().unwrap());
+            if body.len() < length {
+                continue;
+            }
+            told.lock().unwrap().push((top.split(' ').next().unwrap().to_owned(), top.contains("\r\nx-team: ops")));
+            head.clear();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nApi-Version: 1.43\r\nContent-Length: 29\r\n\r\n{\"Id\": \"abc\", \"Warnings\": []}").unwrap();
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let told = told.clone();
+            std::thread::spawn(move || serve(stream, told));
+        }
+    });
+    let endpoint = format!("unix://{}", path.display());
+    let variables = [("DK_ENGINE", &*endpoint), ("DOCKER_CONFIG", folder.path().to_str().unwrap())];
+    assert_eq!(lab::child("headers_of_the_configuration_go_with_each_request", "FOUND ", &variables), "all");
+    // The ping, the request, the new container and what is read of it.
+    let wanted = ["get", "get", "post", "get"].map(|method| (method.to_owned(), true));
+    assert_eq!(*seen.lock().unwrap(), wanted);
+}
+
 /// An engine that counts its connections, and closes each when it gets the request after so many answers.
 async fn counting(folder: &std::path::Path, answers: usize) -> (Engine, Arc<AtomicU32>, Arc<Mutex<Vec<String>>>) {
     let path = folder.join(lab::name("c"));

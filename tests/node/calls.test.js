@@ -3,6 +3,8 @@
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
+const http = require('node:http')
+const net = require('node:net')
 const path = require('node:path')
 const { test } = require('node:test')
 const { promisify } = require('node:util')
@@ -117,6 +119,54 @@ test('a deadline', async (t) => {
   const engine = await dk.Engine.connect((await slowEngine(t)).endpoint)
   const took = await timeOf(() => assert.rejects(engine.info({ deadlineMs: 200 }), { code: 'timeout' }))
   assert.ok(took < 1000, `${took} ms`)
+})
+
+test('each part of a call has a limit of its own', async (t) => {
+  const here = folder()
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 900))
+  // It answers `/networks` late, and pauses in the middle of `/containers/json` and before each event.
+  const server = http.createServer(async (request, response) => {
+    const what = (request.url ?? '').split('?')[0]?.replace('/v1.43', '')
+    if (what === '/networks') await pause()
+    response.writeHead(200, { 'Api-Version': '1.43', 'Content-Type': 'application/json' })
+    response.flushHeaders()
+    if (what === '/containers/json' || what === '/events') {
+      if (what === '/containers/json') response.write('[')
+      await pause()
+      return response.end(what === '/events' ? '{"Type":"container","Action":"die","time":1}\n' : ']')
+    }
+    return response.end('[]')
+  })
+  await new Promise((resolve) => server.listen(path.join(here, 'late.sock'), () => resolve(undefined)))
+  // It takes connections and never says a word.
+  const silent = net.createServer((stream) => void stream.on('error', () => {}))
+  await new Promise((resolve) => silent.listen(0, '127.0.0.1', () => resolve(undefined)))
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+    silent.close()
+  })
+  const place = `unix://${here}/late.sock`
+  const late = { code: 'timeout', message: /did not answer within 300ms/ }
+  const stopped = { code: 'timeout', message: /answer stopped for 300ms/ }
+
+  let engine = await dk.Engine.connect(place, { firstByteTimeoutMs: 300, silenceTimeoutMs: 20_000 })
+  await assert.rejects(engine.networks.list(), late)
+  assert.deepEqual(await engine.containers.list(), [])
+  engine = await dk.Engine.connect(place, { firstByteTimeoutMs: 20_000, silenceTimeoutMs: 300 })
+  assert.deepEqual(await engine.networks.list(), [])
+  await assert.rejects(engine.containers.list(), stopped)
+  for await (const event of engine.events()) assert.equal(event.action, 'die')
+  engine = await dk.Engine.connect(place, { timeoutMs: 300 })
+  await assert.rejects(engine.networks.list(), late)
+  await assert.rejects(engine.containers.list(), stopped)
+
+  const tcp = `tcp://127.0.0.1:${/** @type {net.AddressInfo} */ (silent.address()).port}`
+  const key = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-x509', '-subj', '/CN=ca', '-keyout', 'key.pem', '-out', 'ca.pem']
+  await run('openssl', key, { cwd: here })
+  const tls = { caFile: path.join(here, 'ca.pem') }
+  await assert.rejects(dk.Engine.connect(tcp, { tls, connectTimeoutMs: 300, timeoutMs: 100 }), { code: 'timeout', message: /no connection within 300ms/ })
+  await assert.rejects(dk.Engine.connect(tcp, { connectTimeoutMs: 20_000, timeoutMs: 300 }), late)
 })
 
 test('an AbortSignal in the middle of a call ends it at once and drops the request', async (t) => {

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { Cluster, Engine, Machines, Project, Stack, errors } = require('dockerkit')
+const { Cluster, Engine, Machines, Project, Stack, Swarm, errors } = require('dockerkit')
 const { folder, lab, name, timeOf } = require('./lab.js')
 
 /** @param {string} image */
@@ -59,6 +59,59 @@ test('a cluster, a stack, and what goes wrong', async (t) => {
     await stack.up({ wait: true })
     assert.equal((await stack.plan()).isEmpty, true)
     await stack.down()
+  })
+
+  await t.test('a swarm is looked into, changed and locked', async () => {
+    const { swarm } = cluster
+    assert.equal((await swarm.secrets.create('key', 'hunter2')).data, null)
+    assert.equal(String((await swarm.configs.create('words', Buffer.from('hello'))).data), 'hello')
+    const use = 'secrets: [key], configs: [{source: words, target: /words}]'
+    const service = `{image: ${image}, command: sh -c 'cat /words; echo; sleep 1000', stop_grace_period: 0s, ${use}}`
+    const solo = await cluster.stack(
+      await Project.parse(`name: solo\nservices: {a: ${service}}\nsecrets: {key: {external: true}}\nconfigs: {words: {external: true}}\n`),
+    )
+    await solo.up({ wait: true })
+    await assert.rejects(swarm.secrets.remove('key'), errors.ConflictError)
+    await assert.rejects(swarm.configs.remove('words'), errors.ConflictError)
+    const made = await swarm.services.get('solo_a')
+    await assert.rejects(made.rollback(), errors.ConflictError)
+    assert.equal((await made.scale(2)).desiredTasks, 2)
+    const lines = made.logs({ follow: true })
+    assert.match(String((await lines.next()).value?.data), /^hello/)
+    await lines.close()
+    assert.equal((await made.rollback()).desiredTasks, 1)
+    assert.ok((await made.tasks()).every((task) => task.service === 'solo_a'))
+    const node = (await swarm.nodes.list()).find((n) => n.leader)
+    assert.equal((await node?.drain())?.availability, 'drain')
+    assert.equal((await node?.activate())?.availability, 'active')
+    assert.deepEqual((await node?.update({ labels: { disk: 'ssd' } }))?.labels, { disk: 'ssd' })
+    const worker = (await swarm.nodes.list()).find((n) => n.role === 'worker')
+    assert.equal((await worker?.promote())?.role, 'manager')
+    assert.equal((await worker?.demote())?.role, 'worker')
+    // It goes, is a swarm of its own, and comes back.
+    const [, second] = cluster.machines
+    assert.ok(second)
+    const engine = await second.engine()
+    await swarm.leave(engine)
+    const own = await Swarm.init(engine, { advertiseAddr: await second.ip() })
+    assert.notEqual(own.id, swarm.id)
+    await assert.rejects(swarm.join(engine), errors.AlreadyExistsError)
+    await own.leave(engine, { force: true })
+    assert.equal((await swarm.join(engine)).role, 'worker')
+    const old = (await swarm.tokens()).worker
+    assert.notEqual((await swarm.rotateToken('worker')).worker, old)
+    await solo.down()
+    await swarm.secrets.remove('key')
+    await swarm.configs.remove('words')
+    await assert.rejects(swarm.secrets.get('key'), errors.NotFoundError)
+    await swarm.update({ autolock: true })
+    const key = await swarm.unlockKey()
+    assert.match(key, /^SWMKEY-/)
+    const [machine] = cluster.machines
+    assert.ok(machine)
+    await assert.rejects(Swarm.unlock(await machine.engine(), key), errors.ConflictError)
+    await swarm.update({ autolock: false })
+    assert.equal(await swarm.unlockKey(), '')
   })
 
   await t.test('errors have their kind and say what to do', async () => {

@@ -9,6 +9,20 @@ const zlib = require('node:zlib')
 const { Engine, errors } = require('dockerkit')
 const { ENGINES, folder, lab, name } = require('./lab.js')
 
+/** A plugin of no use. */
+const PLUGIN = {
+  Description: 'does nothing',
+  Entrypoint: ['/nothing'],
+  WorkDir: '/',
+  Network: { Type: 'host' },
+  Interface: { Types: ['docker.volumedriver/1.0'], Socket: 'nothing.sock' },
+  Env: [{ Name: 'LEVEL', Description: 'how much', Value: '1', Settable: ['value'] }],
+  Linux: { Capabilities: ['CAP_SYS_ADMIN'], Devices: null, AllowAllDevices: false },
+  PropagatedMount: '',
+  Mounts: null,
+  Args: { Name: '', Description: '', Settable: null, Value: null },
+}
+
 /**
  * What a command of a container writes.
  * @param {import('dockerkit').Container} container
@@ -131,6 +145,49 @@ for (const variable of ENGINES) {
       await assert.rejects(container.checkpoints.create('one', { keepRunning: true }), errors.UnsupportedError)
       await assert.rejects(container.checkpoints.remove('one'), errors.UnsupportedError)
       await assert.rejects(container.start({ checkpoint: 'one' }), errors.UnsupportedError)
+    })
+
+    await suite.test('a plugin is made, pushed, installed and upgraded', async (t) => {
+      const [place, username, password] = ['', '_USER', '_PASSWORD'].map((part) => lab(t, `DOCKERKIT_LAB_REGISTRY${part}`))
+      if (!place || !username || !password) return
+      const auth = { username, password }
+      const { plugins } = engine
+      const [one, two] = [1, 2].map((version) => `${place}/lab/${suite.name.toLowerCase()}-${process.pid}:${version}`)
+      assert.ok(one && two)
+      const here = folder()
+      await assert.rejects(plugins.create(one, here), errors.NotFoundError)
+      fs.mkdirSync(path.join(here, 'rootfs'))
+      fs.writeFileSync(path.join(here, 'config.json'), JSON.stringify(PLUGIN))
+      for (const reference of [one, two]) {
+        const made = await plugins.create(reference, here)
+        assert.deepEqual([made.enabled, made.description, made.interfaces], [false, 'does nothing', ['docker.volumedriver/1.0']])
+        assert.ok((await plugins.list()).some((plugin) => plugin.name === made.name))
+        await plugins.set(reference, ['LEVEL=2'])
+        assert.deepEqual((await plugins.get(reference)).raw.Settings.Env, ['LEVEL=2'])
+        // There is no such program in it.
+        await assert.rejects(plugins.enable(reference), errors.EngineError)
+        await assert.rejects(plugins.disable(reference), errors.DockerkitError)
+        await assert.rejects(plugins.push(reference, { auth: { username, password: 'wrong' } }), errors.UnauthorizedError)
+        await plugins.push(reference, { auth })
+        await plugins.remove(reference)
+        await assert.rejects(plugins.get(reference), errors.NotFoundError)
+      }
+      assert.ok((await plugins.privileges(one, { auth })).some((wish) => wish.name === 'capabilities' && wish.value[0] === 'CAP_SYS_ADMIN'))
+      const installed = await plugins.install(one, { auth, disabled: true, settings: ['LEVEL=7'] })
+      assert.deepEqual(installed.raw.Settings.Env, ['LEVEL=7'])
+      assert.match((await plugins.upgrade(one, two, { auth })).raw.PluginReference, /:2$/)
+      await plugins.remove(one)
+    })
+
+    await suite.test('an image is made from a tar', async () => {
+      const made = await engine.containers.create(image, ['true'])
+      const parts = []
+      for await (const part of made.export()) parts.push(part)
+      await made.remove()
+      const tag = `${name()}:1`
+      const imported = await engine.images.import(tag, { data: Buffer.concat(parts), changes: ['CMD ["echo", "from a tar"]'] })
+      assert.equal((await engine.containers.runOutput(imported.id)).stdout.toString(), 'from a tar\n')
+      await engine.images.remove(tag)
     })
 
     await suite.test('networks and plugins have their options', async () => {

@@ -32,11 +32,17 @@ function answers(socket) {
  * @param {import('node:test').TestContext} t
  * @param {string} program
  * @param {string[]} args
+ * @param {string} disk the size of a disk of its own, such as `64m`
  */
-async function daemon(t, program, args = []) {
+async function daemon(t, program, args = [], disk = '') {
   // The path of a socket must be short.
   const folder = fs.mkdtempSync('/tmp/dk-n')
   const socket = path.join(folder, 'docker.sock')
+  const data = path.join(folder, 'data')
+  if (disk !== '') {
+    fs.mkdirSync(data)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${disk}`, 'dk-disk', data])
+  }
   /** @type {import('node:child_process').ChildProcess} */ let child
   /** @type {Promise<unknown>} */ let over
   const start = async () => {
@@ -61,6 +67,12 @@ async function daemon(t, program, args = []) {
   const endpoint = `unix://${socket}`
   return {
     endpoint,
+    /** Fills its disk until so many bytes are left, by a file that is given back. @param {number} left */
+    fill(left) {
+      const { bavail, bsize } = fs.statfsSync(data)
+      fs.writeFileSync(path.join(data, 'filler'), Buffer.alloc(bavail * bsize - left))
+      return path.join(data, 'filler')
+    },
     /** What it has read so far, in bytes. */
     read: () => Number(/rchar: (\d+)/.exec(fs.readFileSync(`/proc/${child.pid}/io`, 'utf8'))?.[1]),
     kill: async () => (child.kill('SIGKILL'), over),

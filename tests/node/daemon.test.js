@@ -3,13 +3,15 @@
 
 const assert = require('node:assert/strict')
 const { execFileSync } = require('node:child_process')
+const { randomBytes } = require('node:crypto')
 const fs = require('node:fs')
 const net = require('node:net')
 const path = require('node:path')
 const { test } = require('node:test')
+const { inspect } = require('node:util')
 const { Engine, errors, TlsOptions } = require('dockerkit')
 const { daemon, programs } = require('./daemon.js')
-const { folder, lab, timeOf } = require('./lab.js')
+const { folder, lab, name, timeOf } = require('./lab.js')
 
 const SLEEP = ['sh', '-c', "trap 'exit 0' TERM; sleep 600 & wait"]
 const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -84,6 +86,54 @@ for (const program of programs()) {
       await read(32 << 20)
       await logs.close()
       await container.remove({ force: true })
+    })
+
+    await suite.test('a full disk is told', async (t) => {
+      const [place, username, password] = ['', '_USER', '_PASSWORD'].map((part) => lab(t, `DOCKERKIT_LAB_REGISTRY${part}`))
+      if (!place || !username || !password) return
+      // An image of some megabytes, made by another engine.
+      const auth = { username, password }
+      const reference = `${place}/lab/${name()}:1`
+      const here = folder()
+      fs.writeFileSync(path.join(here, 'big'), randomBytes(6 << 20))
+      const other = await Engine.connect(from)
+      await other.images.build(here, { dockerfileInline: `FROM ${image}\nCOPY big /\n`, tags: [reference] })
+      /** @type {Buffer[]} */ const parts = []
+      for await (const part of other.images.save([reference])) parts.push(part)
+      await other.images.push(reference, { auth })
+      await other.images.remove(reference)
+
+      const small = await daemon(t, program, [], '64m')
+      await small.image(from, image)
+      const engine = await Engine.connect(small.endpoint)
+      const context = folder()
+      fs.writeFileSync(path.join(context, 'small'), 'x')
+      const dockerfileInline = `FROM ${image}\nRUN dd if=/dev/urandom of=/big bs=1M count=6\n`
+      /** @type {[string, Function, () => Promise<unknown>][]} */ const calls = [
+        ['classic', errors.CommandFailedError, () => engine.images.build(context, { dockerfileInline, builder: 'classic', noCache: true })],
+        ['buildkit', errors.CommandFailedError, () => engine.images.build(context, { dockerfileInline, builder: 'buildkit', noCache: true })],
+        ['load', errors.EngineError, () => engine.images.load({ data: Buffer.concat(parts) })],
+        ['pull', errors.EngineError, () => engine.images.pull(reference, { auth })],
+        ['create', errors.EngineError, () => engine.containers.create(image, ['true'])],
+      ]
+      const there = async () => [await engine.images.list(), await engine.containers.list({ all: true })].map((all) => all.map((one) => one.id).sort())
+      const before = await there()
+      for (const [what, kind, call] of calls) {
+        const filler = small.fill(what === 'create' ? 0 : 2 << 20)
+        await assert.rejects(call(), (e) => e instanceof errors.DockerkitError && e.constructor === kind && /no space left/i.test(inspect(e)), what)
+        // The classic builder leaves the container of the step that failed.
+        if (what === 'classic') await engine.containers.prune()
+        assert.deepEqual(await there(), before, what)
+        fs.rmSync(filler)
+      }
+      // With space again, the same calls do their work.
+      for (const [, , call] of calls) {
+        await call()
+        await engine.containers.prune()
+        await engine.images.prune({ filters: { dangling: ['false'] } })
+        await small.image(from, image)
+      }
+      assert.equal((await engine.containers.runOutput(image, ['echo', 'well'])).stdout.toString(), 'well\n')
     })
 
     await suite.test('an engine behind TLS is found in each way', async (t) => {

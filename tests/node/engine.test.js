@@ -218,20 +218,5 @@ for (const variable of ENGINES) {
       await engine.images.remove(tag)
       await assert.rejects(engine.images.build(context, { secrets: { key: 'hunter2' }, builder: 'classic' }), { code: 'invalid_input' })
     })
-
-    await suite.test('logins come from the configuration', async (t) => {
-      const [place, user, password] = ['', '_USER', '_PASSWORD'].map((part) => lab(t, `DOCKERKIT_LAB_REGISTRY${part}`))
-      if (!place || !user || !password) return
-      process.env.DOCKER_CONFIG = folder()
-      t.after(() => delete process.env.DOCKER_CONFIG)
-      const reference = `${place}/lab/${name()}:1`
-      await engine.images.tag(image, reference)
-      t.after(() => engine.images.remove(reference))
-      await assert.rejects(engine.images.push(reference), { code: 'unauthorized' })
-      const auth = Buffer.from(`${user}:${password}`).toString('base64')
-      fs.writeFileSync(path.join(process.env.DOCKER_CONFIG, 'config.json'), JSON.stringify({ auths: { [place]: { auth } } }))
-      await engine.images.push(reference)
-      assert.match((await engine.images.registryInfo(reference)).digest, /^sha256:/)
-    })
   })
 }

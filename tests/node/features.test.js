@@ -151,6 +151,10 @@ for (const variable of ENGINES) {
       assert.equal((await engine.volumes.list({ filters }))[0]?.mountpoint, volume.mountpoint)
       await engine.volumes.remove(own)
       await assert.rejects(engine.volumes.get(own), errors.NotFoundError)
+      await engine.volumes.create(own, { labels: { [KEY]: own } })
+      // Newer engines take those with a name only when they are told to.
+      const all = (await engine.version()).version.startsWith('20.10') ? {} : { all: ['true'] }
+      assert.deepEqual((await engine.volumes.prune({ filters: { ...filters, ...all } })).removed, [own])
       const seen = new Set()
       for await (const event of events) {
         if (event.id === network.id) seen.add(event.action)
@@ -178,12 +182,42 @@ for (const variable of ENGINES) {
       for (const apiVersion of ['1.99', '1.12']) await assert.rejects(Engine.connect(endpoint, { apiVersion }), errors.UnsupportedError)
     })
 
-    await suite.test('proxies reach containers', async (t) => {
+    await suite.test('proxies reach containers and builds', async (t) => {
       process.env.DOCKER_CONFIG = folder()
       t.after(() => delete process.env.DOCKER_CONFIG)
       const config = { proxies: { default: { httpProxy: 'http://proxy.test:1' } } }
       fs.writeFileSync(path.join(process.env.DOCKER_CONFIG, 'config.json'), JSON.stringify(config))
       assert.equal((await engine.containers.runOutput(image, ['sh', '-c', 'echo $http_proxy'])).stdout.toString(), 'http://proxy.test:1\n')
+      const tags = [`${name()}:1`]
+      const dockerfileInline = `FROM ${image}\nRUN test "$http_proxy" = http://proxy.test:1\n`
+      for (const builder of /** @type {const} */ (['classic', 'buildkit'])) await engine.images.build(folder(), { tags, dockerfileInline, builder })
+      await engine.images.remove(`${tags}`, { force: true })
+    })
+
+    await suite.test('the engine is reached by TCP', async (t) => {
+      let came = 0
+      const way = net.createServer({ allowHalfOpen: true }, (client) => {
+        came += 1
+        const other = net.connect({ path: endpoint.replace('unix://', ''), allowHalfOpen: true })
+        for (const stream of [client, other]) stream.on('error', () => undefined)
+        client.pipe(other)
+        other.pipe(client)
+      })
+      await new Promise((resolve) => way.listen(0, '127.0.0.1', () => resolve(undefined)))
+      t.after(() => way.close())
+      const far = await Engine.connect(`tcp://127.0.0.1:${/** @type {net.AddressInfo} */ (way.address()).port}`)
+      assert.equal((await far.info()).id, (await engine.info()).id)
+      for (let n = 0; n < 20; n++) await far.containers.list()
+      assert.equal(came, 1)
+      const held = await far.containers.run(image, ['sleep', '600'])
+      const session = await held.execSession(['sh', '-c', 'sort; exit 6'])
+      await session.write('b\na\n')
+      await session.closeStdin()
+      let said = ''
+      for (let chunk = await session.read(); chunk !== null; chunk = await session.read()) said += chunk.data.toString()
+      assert.deepEqual([said, await session.wait()], ['a\nb\n', 6])
+      await held.remove({ force: true })
+      await far.close()
     })
   })
 }

@@ -24,10 +24,12 @@ const ENGINES = ['DOCKERKIT_LAB_ENGINE', 'DOCKERKIT_LAB_ENGINE_28']
 /** A name that no other test has. */
 const name = () => `dk-node-${randomBytes(5).toString('hex')}`
 
+/** @type {string[]} */ const folders = []
+
 /** An empty folder that goes away with the process: what the test cleans up may still need it. */
 function folder() {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'dk-node-'))
-  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }))
+  if (folders.push(made) === 1) process.on('exit', () => folders.forEach((one) => fs.rmSync(one, { recursive: true, force: true })))
   return made
 }
 

@@ -28,15 +28,32 @@ def programs() -> list[str]:
 class Daemon:
     """A dockerd with a socket, folders and a bridge of its own."""
 
-    def __init__(self, program: str, *args: str) -> None:
+    def __init__(self, program: str, *args: str, disk: str = "") -> None:
+        """With a disk of its own, of a size such as `64m`, where one is given."""
         self.program, self.args = program, args
         # The path of a socket must be short.
         self.folder = Path(tempfile.mkdtemp(prefix="dk-p", dir="/tmp"))
+        if disk:
+            self.data.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}", "dk-disk", str(self.data)], check=True)
         self.process = self._start()
 
     @property
     def endpoint(self) -> str:
         return f"unix://{self.folder}/docker.sock"
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps what it has."""
+        return self.folder / "data"
+
+    def fill(self, left: int) -> Path:
+        """Fills its disk until so many bytes are left, by a file that is given back."""
+        filler = self.data / "filler"
+        with filler.open("wb") as file:
+            disk = os.statvfs(self.data)
+            os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - left)
+        return filler
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(["sh", str(SCRIPT), "run", str(self.folder), self.program, *self.args], stdin=subprocess.DEVNULL)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 import dockerkit as dk
 import pytest
-from conftest import SlowServer
+from conftest import Handler, SlowServer, served
 from dockerkit import aio
 
 T = TypeVar("T")
@@ -136,6 +137,68 @@ def test_deadline(slow: SlowServer, deadline: float | timedelta) -> None:
     assert isinstance(caught.value, TimeoutError)
     with pytest.raises(dk.errors.InvalidInput, match="deadline"):
         engine.info(deadline=-1)
+
+
+class LateHandler(Handler):
+    """Answers `/networks` late, pauses in the middle of `/containers/json`, and before each event."""
+
+    def do_GET(self) -> None:
+        path = self.path.split("?", maxsplit=1)[0]
+        event = b'{"Type":"container","Action":"die","time":1}\n'
+        parts = {"/networks": [b"", b"[]"], "/containers/json": [b"[", b"]"], "/events": [b"", event]}.get(path.removeprefix("/v1.43"))
+        if parts is None:
+            return super().do_GET()
+        if path.endswith("/networks"):
+            time.sleep(0.9)
+        self.send_response(200)
+        self.send_header("Content-Length", str(sum(map(len, parts))))
+        self.end_headers()
+        for n, part in enumerate(parts):
+            time.sleep(0.9 if n and not path.endswith("/networks") else 0)
+            self.wfile.write(part)
+            self.wfile.flush()
+        return None
+
+    do_HEAD = do_GET
+
+
+def test_each_part_of_a_call_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    late = "did not answer within 300ms"
+    stopped = "answer stopped for 300ms"
+    with served(SlowServer(str(tmp_path / "late.sock"), LateHandler)) as server:
+        engine = dk.Engine.connect(server.endpoint, first_byte_timeout=0.3, silence_timeout=20)
+        with pytest.raises(dk.errors.Timeout, match=late):
+            engine.networks.list()
+        assert engine.containers.list() == []
+        engine = dk.Engine.connect(server.endpoint, first_byte_timeout=20, silence_timeout=timedelta(seconds=0.3))
+        assert engine.networks.list() == []
+        with pytest.raises(dk.errors.Timeout, match=stopped):
+            engine.containers.list()
+        assert next(iter(engine.events())).action == "die"
+        engine = dk.Engine.connect(server.endpoint, timeout=0.3)
+        for call, says in ((engine.networks.list, late), (engine.containers.list, stopped)):
+            with pytest.raises(dk.errors.Timeout, match=says):
+                call()
+
+        async def both() -> None:
+            async with await aio.Engine.connect(server.endpoint, first_byte_timeout=0.3) as other:
+                with pytest.raises(dk.errors.Timeout, match=late):
+                    await other.networks.list()
+                assert await other.containers.list() == []
+
+        run(both())
+
+
+def test_connecting_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509", "-subj", "/CN=ca"]
+    subprocess.run([*new, "-keyout", "key.pem", "-out", "ca.pem"], cwd=tmp_path, check=True, capture_output=True)
+    # It takes connections and never says a word.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(dk.errors.Timeout, match="no connection within 300ms"):
+            dk.Engine.connect(place, tls=dk.TlsOptions(ca_file=tmp_path / "ca.pem"), connect_timeout=0.3, timeout=0.1)
+        with pytest.raises(dk.errors.Timeout, match="did not answer within 300ms"):
+            dk.Engine.connect(place, connect_timeout=20, timeout=0.3)
 
 
 INTERRUPTED = """

@@ -99,6 +99,71 @@ def test_tokens_are_given_and_not_shown(cluster: dk.Cluster) -> None:
     assert "SWMTKN" not in repr(tokens)
 
 
+def test_a_swarm_is_looked_into_changed_and_locked(cluster: dk.Cluster, image: str) -> None:
+    swarm = cluster.swarm
+    assert swarm.secrets.create("key", "hunter2", labels={"made": "here"}).data is None
+    note = swarm.configs.create("note", b"hello")
+    assert (note.data, [c.name for c in swarm.configs.list()]) == (b"hello", ["note"])
+    use = "secrets: [key], configs: [{source: note, target: /note}]"
+    text = f"""
+name: solo
+services: {{a: {{image: {image}, command: sh -c 'cat /note; echo; sleep 1000', stop_grace_period: 0s, {use}}}}}
+secrets: {{key: {{external: true}}}}
+configs: {{note: {{external: true}}}}
+"""
+    stack = cluster.stack(dk.Project.parse(text))
+    stack.up(wait=True)
+    with pytest.raises(dk.errors.Conflict, match="in use"):
+        swarm.secrets.remove("key")
+    with pytest.raises(dk.errors.Conflict, match="in use"):
+        swarm.configs.remove("note")
+    service = swarm.services.get("solo_a")
+    with pytest.raises(dk.errors.Conflict):
+        service.rollback()
+    assert service.scale(2).desired_tasks == 2
+    with service.logs(follow=True) as logs:
+        assert next(iter(logs)).data.startswith(b"hello")
+    assert service.rollback().desired_tasks == 1
+    assert {t.service for t in service.tasks()} == {"solo_a"}
+    node = next(n for n in swarm.nodes.list() if n.leader)
+    assert (node.drain().availability, node.activate().availability) == ("drain", "active")
+    assert node.update(labels={"disk": "ssd"}).labels == {"disk": "ssd"}
+    stack.down()
+    swarm.secrets.remove("key")
+    swarm.configs.remove("note")
+    with pytest.raises(dk.errors.NotFound):
+        swarm.secrets.get("key")
+    assert swarm.unlock_key() == ""
+    swarm.update(autolock=True)
+    key = swarm.unlock_key()
+    assert key.startswith("SWMKEY-")
+    engine = cluster.machines[0].engine()
+    with pytest.raises(dk.errors.Conflict):
+        dk.Swarm.unlock(engine, key)
+    swarm.update(autolock=False)
+    assert swarm.unlock_key() == ""
+
+
+def test_members_change_their_role_leave_and_come_back(cluster: dk.Cluster) -> None:
+    swarm = cluster.swarm
+    worker = next(n for n in swarm.nodes.list() if n.role == "worker")
+    assert swarm.nodes.get(worker.id).promote().role == "manager"
+    assert (worker.demote().role, worker.reload().role) == ("worker", "worker")
+    # It goes, is a swarm of its own, and comes back.
+    engine = cluster.machines[1].engine()
+    swarm.leave(engine)
+    own = dk.Swarm.init(engine, advertise_addr=cluster.machines[1].ip())
+    assert own.id != swarm.id
+    with pytest.raises(dk.errors.AlreadyExists):
+        swarm.join(engine)
+    with pytest.raises(dk.errors.Conflict):
+        own.leave(engine)
+    own.leave(engine, force=True)
+    assert swarm.join(engine).role == "worker"
+    old = swarm.tokens().worker
+    assert swarm.rotate_token("worker").worker != old
+
+
 def test_a_cancelled_up_is_finished_by_the_next(cluster: dk.Cluster, place: str, image: str) -> None:
     async def cut() -> None:
         opened = await aio.Cluster.open(cluster.name, path=place)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dockerkit as dk
 import pytest
-from conftest import SlowServer, lab
+from conftest import Handler, SlowServer, lab, served
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "config.json"
 
 
-def test_contexts_are_made_used_and_removed(slow: SlowServer, config: Path) -> None:
+def test_contexts_are_made_used_and_removed(slow: SlowServer, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(c.name, c.current) for c in dk.Engine.contexts()] == [("default", True)]
     config.write_text(json.dumps({"auths": {}, "HttpHeaders": {"X-Team": "ops"}}))
     made = dk.Engine.create_context("slow", slow.endpoint, description="answers late")
@@ -39,6 +39,9 @@ def test_contexts_are_made_used_and_removed(slow: SlowServer, config: Path) -> N
     with pytest.raises(dk.errors.Conflict, match="current"):
         dk.Engine.remove_context("slow")
     dk.Engine.use_context("default")
+    with monkeypatch.context() as set_:
+        set_.setenv("DOCKER_CONTEXT", "slow")
+        assert dk.Engine.connect().source == "context slow"
     assert "currentContext" not in json.loads(config.read_text())
     dk.Engine.remove_context("slow")
     dk.Engine.remove_context("slow")
@@ -49,6 +52,43 @@ def test_contexts_are_made_used_and_removed(slow: SlowServer, config: Path) -> N
             dk.Engine.create_context(name, slow.endpoint)
     with pytest.raises(dk.errors.InvalidInput):
         dk.Engine.create_context("nowhere", "nonsense")
+
+
+class HeaderHandler(Handler):
+    """Answers everything, and keeps the requests with the header of the configuration."""
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, HeaderServer)
+        self.server.seen.append((self.command, self.headers.get("X-Team")))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Api-Version", self.api_version)
+        body = b'{"Id": "abc", "Warnings": []}'
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+
+class HeaderServer(SlowServer):
+    """An engine that keeps what it was asked."""
+
+    def __init__(self, path: str) -> None:
+        self.seen: list[tuple[str, str | None]] = []
+        super().__init__(path, HeaderHandler)
+
+
+def test_headers_go_with_each_request(config: Path, tmp_path: Path) -> None:
+    config.write_text(json.dumps({"HttpHeaders": {"X-Team": "ops"}}))
+    server = HeaderServer(str(tmp_path / "s"))
+    with served(server):
+        engine = dk.Engine.connect(server.endpoint)
+        assert engine.request("GET", "/things").json["Id"] == "abc"
+        engine.containers.create("image", ["true"])
+    # The ping, the request, the new container and what is read of it.
+    assert [seen for seen in server.seen if seen[1] != "ops"] == []
+    assert [method for method, _ in server.seen] == ["GET", "GET", "POST", "GET"]
 
 
 def test_a_broken_configuration_is_named_and_not_shown(slow: SlowServer, config: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dockerkit as dk
 import pytest
+from conftest import lab
 
 
 @pytest.fixture
@@ -144,6 +147,53 @@ def test_checkpoints_need_an_experimental_engine(engine: dk.Engine, container: d
         with pytest.raises(dk.errors.Unsupported) as caught:
             call()
         assert "experimental" in (caught.value.hint or "")
+
+
+PLUGIN: dict[str, Any] = {
+    "Description": "does nothing",
+    "Entrypoint": ["/nothing"],
+    "WorkDir": "/",
+    "Network": {"Type": "host"},
+    "Interface": {"Types": ["docker.volumedriver/1.0"], "Socket": "nothing.sock"},
+    "Env": [{"Name": "LEVEL", "Description": "how much", "Value": "1", "Settable": ["value"]}],
+    "Linux": {"Capabilities": ["CAP_SYS_ADMIN"], "Devices": None, "AllowAllDevices": False},
+    "PropagatedMount": "",
+    "Mounts": None,
+    "Args": {"Name": "", "Description": "", "Settable": None, "Value": None},
+}
+
+
+def test_a_plugin_is_made_pushed_installed_and_upgraded(engine: dk.Engine, name: str, tmp_path: Path) -> None:
+    place, user, password = lab("DOCKERKIT_LAB_REGISTRY"), lab("DOCKERKIT_LAB_REGISTRY_USER"), lab("DOCKERKIT_LAB_REGISTRY_PASSWORD")
+    auth = dk.RegistryAuth(username=user, password=password)
+    one, two = f"{place}/lab/{name}:1", f"{place}/lab/{name}:2"
+    plugins = engine.plugins
+    with pytest.raises(dk.errors.NotFound):
+        plugins.create(one, tmp_path)
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps(PLUGIN))
+    for reference in (one, two):
+        made = plugins.create(reference, tmp_path)
+        assert (made.enabled, made.description, made.interfaces) == (False, "does nothing", ["docker.volumedriver/1.0"])
+        assert made.name in [p.name for p in plugins.list()]
+        plugins.set(reference, ["LEVEL=2"])
+        assert plugins.get(reference).raw["Settings"]["Env"] == ["LEVEL=2"]
+        # There is no such program in it.
+        with pytest.raises(dk.errors.EngineError):
+            plugins.enable(reference)
+        with pytest.raises(dk.errors.DockerkitError):
+            plugins.disable(reference)
+        with pytest.raises(dk.errors.Unauthorized):
+            plugins.push(reference, auth=dk.RegistryAuth(username=user, password="wrong"))
+        plugins.push(reference, auth=auth)
+        plugins.remove(reference)
+        with pytest.raises(dk.errors.NotFound):
+            plugins.get(reference)
+    assert ("capabilities", ["CAP_SYS_ADMIN"]) in [(p.name, p.value) for p in plugins.privileges(one, auth=auth)]
+    installed = plugins.install(one, auth=auth, disabled=True, settings=["LEVEL=7"])
+    assert installed.raw["Settings"]["Env"] == ["LEVEL=7"]
+    assert plugins.upgrade(one, two, auth=auth).raw["PluginReference"].endswith(":2")
+    plugins.remove(one)
 
 
 def test_networks_and_plugins_have_their_options(engine: dk.Engine, name: str) -> None:

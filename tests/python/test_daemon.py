@@ -133,6 +133,66 @@ def test_a_reader_that_stops_holds_the_engine_and_not_memory(daemon: Daemon, ima
     container.remove(force=True)
 
 
+def big_image(endpoint: str, image: str, folder: Path) -> tuple[bytes, str, dk.RegistryAuth]:
+    """An image of some megabytes, made by another engine: as an archive, and its name in a registry, with the login."""
+    place = lab("DOCKERKIT_LAB_REGISTRY")
+    auth = dk.RegistryAuth(username=lab("DOCKERKIT_LAB_REGISTRY_USER"), password=lab("DOCKERKIT_LAB_REGISTRY_PASSWORD"))
+    reference = f"{place}/lab/dk-py-{os.urandom(5).hex()}:1"
+    (folder / "big").write_bytes(os.urandom(6 << 20))
+    with dk.Engine.connect(endpoint) as other:
+        other.images.build(folder, dockerfile_inline=f"FROM {image}\nCOPY big /\n", tags=[reference])
+        archive = b"".join(other.images.save([reference]))
+        other.images.push(reference, auth=auth)
+        other.images.remove(reference)
+    return archive, reference, auth
+
+
+@pytest.mark.parametrize("program", programs())
+def test_a_full_disk_is_told(program: str, image: str, tmp_path: Path) -> None:
+    endpoint = lab("DOCKERKIT_LAB_ENGINE")
+    archive, reference, auth = big_image(endpoint, image, tmp_path)
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "small").write_text("x")
+    text = f"FROM {image}\nRUN dd if=/dev/urandom of=/big bs=1M count=6\n"
+    daemon = Daemon(program, disk="64m")
+    try:
+        daemon.image(endpoint, image)
+        engine = dk.Engine.connect(daemon.endpoint)
+        calls: list[tuple[str, type[dk.DockerkitError], Callable[[], Any]]] = [
+            ("classic", dk.errors.CommandFailed, lambda: engine.images.build(context, dockerfile_inline=text, builder="classic", no_cache=True)),
+            ("buildkit", dk.errors.CommandFailed, lambda: engine.images.build(context, dockerfile_inline=text, builder="buildkit", no_cache=True)),
+            ("load", dk.errors.EngineError, lambda: engine.images.load(data=archive)),
+            ("pull", dk.errors.EngineError, lambda: engine.images.pull(reference, auth=auth)),
+            ("create", dk.errors.EngineError, lambda: engine.containers.create(image, ["true"])),
+        ]
+
+        def there() -> list[set[str]]:
+            return [{i.id for i in engine.images.list()}, {c.id for c in engine.containers.list(all=True)}]
+
+        before = there()
+        for what, kind, call in calls:
+            filler = daemon.fill(0 if what == "create" else 2 << 20)
+            with pytest.raises(kind) as caught:
+                call()
+            said = f"{caught.value} {caught.value.context}".lower()
+            assert (type(caught.value), "no space left" in said) == (kind, True), f"{what}: {said}"
+            if what == "classic":
+                # It leaves the container of the step that failed.
+                engine.containers.prune()
+            assert there() == before, what
+            filler.unlink()
+        # With space again, the same calls do their work.
+        for _, _, call in calls:
+            call()
+            engine.containers.prune()
+            engine.images.prune(filters={"dangling": ["false"]})
+            daemon.image(endpoint, image)
+        assert engine.containers.run_output(image, ["echo", "well"]).stdout == b"well\n"
+    finally:
+        daemon.close()
+
+
 def test_who_may_not_reach_the_engine_is_told(daemon: Daemon) -> None:
     pid = os.fork()
     if pid == 0:

@@ -578,11 +578,12 @@ class EngineImages:
                 and needs an engine with the containerd image store. Other types, and an engine that cannot, are `unsupported`.
                 BuildKit only.
             additional_contexts: Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
-                `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
-                name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+                `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
+                `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
                 BuildKit only.
             network: The network of `RUN` instructions, such as `host` or `none`.
-            extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address.
+            extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address. `host-gateway` is the engine's host; between several
+                addresses stand commas.
             shm_size: Size of `/dev/shm` for `RUN` instructions.
             context_tar: The context as an uncompressed tar, in place of a folder.
             builder: Which builder makes it; default: BuildKit where the engine recommends it or the build needs it.
@@ -1226,6 +1227,8 @@ class Engine:
         ssh: SshOptions | Mapping[str, Any] | None = None,
         connect_timeout: float | timedelta | str | None = None,
         timeout: float | timedelta | str | None = None,
+        first_byte_timeout: float | timedelta | str | None = None,
+        silence_timeout: float | timedelta | str | None = None,
         api_version: str | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -1252,7 +1255,9 @@ class Engine:
             ssh: Login for an `ssh://` endpoint.
             connect_timeout: How long making a connection may take, login and TLS and all; default 30 s.
             timeout: How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-                streams, are not bound by it.
+                streams, are not bound by it. The time for the whole is the `deadline` of each call.
+            first_byte_timeout: How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls.
+            silence_timeout: How long an answer that has begun may be silent; default `timeout`. It binds the same calls.
             api_version: The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         """
     @staticmethod
@@ -3398,7 +3403,7 @@ class Swarm:
         """The swarm that this engine is a manager of.
 
         Errors:
-        `conflict` when the engine is not a manager of one.
+        `conflict` when the engine is not a manager of one, `forbidden` when it is locked.
         """
     @staticmethod
     def unlock(

@@ -123,7 +123,11 @@ pub(crate) async fn build(app: &App, name: &str, cx: &Context) -> Result<()> {
     }
     let text = |t: &String| Some(t.clone()).filter(|t| !t.is_empty());
     let platform = text(&service.platform).or_else(|| build.platforms.first().cloned());
-    let hosts = build.extra_hosts.iter().filter_map(|h| h.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let mut hosts: BTreeMap<String, String> = BTreeMap::new();
+    for (name, address) in build.extra_hosts.iter().filter_map(|h| h.split_once('=')) {
+        // A name may have several addresses.
+        hosts.entry(name.to_owned()).and_modify(|all| *all = format!("{all},{address}")).or_insert_with(|| address.to_owned());
+    }
     let (mut secrets, mut secret_files) = (BTreeMap::new(), BTreeMap::new());
     for secret in &build.secrets {
         let Some(object) = model.secrets.get(&secret.source) else { continue };

@@ -61,13 +61,14 @@ options! {
         /// BuildKit only.
         pub cache_to: Vec<String>,
         /// Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
-        /// `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches (`https://…`, `git://…`). A
-        /// name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
+        /// `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
+        /// `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
         /// BuildKit only.
         pub additional_contexts: BTreeMap<String, String>,
         /// The network of `RUN` instructions, such as `host` or `none`.
         pub network: Option<String>,
-        /// Lines of `/etc/hosts` for `RUN` instructions: name and address.
+        /// Lines of `/etc/hosts` for `RUN` instructions: name and address. `host-gateway` is the engine's host; between several
+        /// addresses stand commas.
         pub extra_hosts: BTreeMap<String, String>,
         /// Size of `/dev/shm` for `RUN` instructions.
         pub shm_size: Option<Size>,
@@ -84,6 +85,9 @@ options! {
         pub ssh: BTreeMap<String, PathBuf>,
     }
 }
+
+/// The address of the engine's host, which the engine puts in.
+pub(super) const HOST_GATEWAY: &str = "host-gateway";
 
 /// Which of the engine's builders makes an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -169,6 +173,10 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
     let contexts = Contexts::read(&o.additional_contexts)?;
     let cache_from = buildkit::imports(&o.cache_from)?;
     let cache_to = buildkit::exports(&o.cache_to)?;
+    if buildkit && let Some(other) = o.network.as_deref().filter(|mode| !["", "default", "host", "none"].contains(mode)) {
+        return Err(Error::invalid(format!("BuildKit knows no network `{}`", crate::error::escape(other))).hint("use host, none or default"));
+    }
+    let hosts = hosts(&o.extra_hosts)?;
     // The engine's own way to BuildKit takes neither contexts nor exports, but for those that lie in the image.
     let direct = !contexts.is_empty() || cache_to.iter().any(|e| e.kind != "inline");
     if !contexts.is_empty() {
@@ -193,7 +201,8 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
         offer.folders = contexts.folders();
         offer.context = Mutex::new(Some(body));
         let session = Session::open(engine, offer).await?;
-        let order = buildkit::Order { options: &o, dockerfile: &dockerfile, args: &args, contexts: &contexts, cache_from: &cache_from, cache_to };
+        let order =
+            buildkit::Order { options: &o, dockerfile: &dockerfile, args: &args, hosts: &hosts, contexts: &contexts, cache_from: &cache_from, cache_to };
         let result = buildkit::solve(engine, order, &session, &mut trace).await;
         drop(session);
         return engine.images().get(result.map_err(|e| failure(e, &trace.tail()))?).await;
@@ -209,7 +218,7 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
         req = req.query("t", tag);
     }
     req = req.maybe("target", o.target).maybe("platform", o.platform).maybe("networkmode", o.network).maybe("shmsize", o.shm_size.map(|s| s.0.to_string()));
-    for (host, address) in &o.extra_hosts {
+    for (host, address) in &hosts {
         req = req.query("extrahosts", format!("{host}:{address}"));
     }
     for (name, value) in [("buildargs", json_map(&args)), ("labels", json_map(&o.labels))] {
@@ -225,7 +234,8 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
     let mut id = None;
     let mut tail: VecDeque<String> = VecDeque::new();
     let request = req.stream("application/x-tar", body).patient();
-    let bytes = engine.client.bytes(request).await?;
+    let wrong = |e: Error| if e.kind() == ErrorKind::InvalidInput { e.hint("check the tags and the other options of the build") } else { e };
+    let bytes = engine.client.bytes(request).await.map_err(wrong)?;
     let result = follow(bytes, &cx.events, "build", resource, |message| {
         if let Some(found) = message.pointer("/aux/ID").and_then(Value::as_str) {
             id = Some(found.to_owned());
@@ -247,19 +257,71 @@ async fn build(engine: &Engine, context: PathBuf, o: BuildOptions, cx: &crate::c
     engine.images().get(id).await
 }
 
+/// Each address of each name. Both ways to a builder write them in lists of their own, where no part may be taken for two.
+fn hosts(given: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
+    let mut all = Vec::new();
+    for (name, addresses) in given {
+        let wrong = |what: &str| {
+            Error::invalid(format!("extra_hosts: `{}` is no {what}", crate::error::escape(if what == "name" { name } else { addresses })))
+                .hint("give the name of a host, and its address or host-gateway")
+                .with("host", &**name)
+        };
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || ",:=\"".contains(c)) {
+            return Err(wrong("name"));
+        }
+        for address in addresses.split(',') {
+            let address = address.trim().trim_start_matches('[').trim_end_matches(']');
+            if address != HOST_GATEWAY && address.parse::<std::net::IpAddr>().is_err() {
+                return Err(wrong("address"));
+            }
+            all.push((name.clone(), address.to_owned()));
+        }
+    }
+    Ok(all)
+}
+
+/// What a builder says of a place on the network that it was to fetch from, by kind.
+fn elsewhere(message: &str) -> Option<(ErrorKind, &'static str)> {
+    let words = message.to_ascii_lowercase();
+    let has = |all: &[&str]| all.iter().any(|w| words.contains(w));
+    let unreachable = [
+        "connection refused",
+        "couldn't connect to server",
+        "could not connect to server",
+        "could not resolve host",
+        "no such host",
+        "network is unreachable",
+        "no route to host",
+        "i/o timeout",
+        "unable to connect to",
+    ];
+    Some(if has(&["x509: ", "certificate verification failed", "certificate problem"]) {
+        (ErrorKind::Untrusted, "the engine's host must trust the server's certificate")
+    } else if has(&unreachable) {
+        (ErrorKind::Unreachable, "the engine itself must reach what the build fetches")
+    } else if has(&["invalid response status 404", "repository not found", "does not appear to be a git repository"]) {
+        (ErrorKind::NotFound, "check the address")
+    } else if has(&["invalid response status 401", "invalid response status 403", "could not read username", "authentication failed"]) {
+        (ErrorKind::Unauthorized, "the engine fetches it without a login")
+    } else {
+        return None;
+    })
+}
+
 /// What a builder's error means, with the end of the output. Each builder says it in its own words.
 fn failure(e: Error, output: &str) -> Error {
     let message = e.message();
     // «did not complete successfully: exit code: 1», in older engines «executor failed running [...]: exit code: 1».
     let by_buildkit = message.rsplit_once("exit code: ").and_then(|(_, code)| code.trim().parse::<i64>().ok());
     let code = e.context().get("exit_code").cloned().or_else(|| by_buildkit.map(|c| c.to_string()));
-    let kind = match e.kind() {
+    let usual = "the end of the build's output is in the context";
+    let (kind, hint) = match e.kind() {
         // The connection, a deadline and the like are no fault of the Dockerfile.
-        ErrorKind::Engine if code.is_some() => ErrorKind::CommandFailed,
-        ErrorKind::Engine => ErrorKind::InvalidInput,
-        other => other,
+        ErrorKind::Engine if code.is_some() => (ErrorKind::CommandFailed, usual),
+        ErrorKind::Engine => elsewhere(message).unwrap_or((ErrorKind::InvalidInput, usual)),
+        other => (other, usual),
     };
-    let error = Error::new(kind, message).with("output", output).hint("the end of the build's output is in the context");
+    let error = Error::new(kind, message).with("output", output).hint(hint);
     let error = match code {
         Some(code) => error.with("exit_code", code),
         None => error,

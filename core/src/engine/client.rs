@@ -20,8 +20,9 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 
-use super::http::{AnswerBody, Failure, Pool, collect, drain, gathered};
+use super::http::{AnswerBody, Failure, Pool, collect, drain, fell_silent, gathered};
 pub(crate) use super::http::{Body, Req, escape_segment, reader_stream};
 use crate::{
     call::{BoxFuture, PerProcess},
@@ -63,8 +64,10 @@ pub(crate) struct Client(Arc<Inner>);
 pub(crate) struct Limits {
     /// Making a connection.
     pub(crate) connect: Duration,
-    /// The beginning of an answer, and silence in one that is read whole.
-    pub(crate) answer: Duration,
+    /// The beginning of an answer, once there is a connection.
+    pub(crate) first_byte: Duration,
+    /// Silence in an answer that is read whole.
+    pub(crate) silence: Duration,
 }
 
 struct Inner {
@@ -126,7 +129,7 @@ impl Client {
     pub(crate) async fn negotiate(&self) -> Result<ApiVersion> {
         let response = self.send_raw(Req::get(&["_ping"])).await?;
         let header = response.headers().get("api-version").and_then(|v| v.to_str().ok()).and_then(ApiVersion::parse);
-        drain(response).await;
+        drain(response, Some(self.0.limits.silence)).await;
         let offered = header.ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, format!("{} answers, but not as a Docker engine", self.0.endpoint))
                 .hint("check that the endpoint is an engine and not another service")
@@ -150,17 +153,35 @@ impl Client {
     pub(crate) async fn recommends_buildkit(&self) -> Result<bool> {
         let response = self.send_raw(Req::get(&["_ping"])).await?;
         let recommended = response.headers().get("builder-version").is_some_and(|v| v == "2");
-        drain(response).await;
+        drain(response, Some(self.0.limits.silence)).await;
         Ok(recommended)
     }
 
-    /// bollard over the same pool.
-    pub(crate) async fn docker(&self) -> Result<bollard::Docker> {
+    /// A call of bollard, over the same pool.
+    pub(crate) async fn typed<T, F>(&self, call: impl FnOnce(bollard::Docker) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        let begun = Arc::new(Notify::new());
+        let mut call = std::pin::pin!(call(self.docker(begun.clone()).await?));
+        let result = tokio::select! {
+            result = &mut call => result,
+            // bollard reads the answer, which is short: the rest of it is one silence.
+            () = begun.notified() => {
+                let limit = self.0.limits.silence;
+                tokio::time::timeout(limit, call).await.map_err(|_| fell_silent(limit).with("endpoint", &*self.0.endpoint))?
+            }
+        };
+        result.map_err(|e| self.bollard_error(e))
+    }
+
+    /// bollard over the same pool; `begun` is told when an answer begins.
+    async fn docker(&self, begun: Arc<Notify>) -> Result<bollard::Docker> {
         let version = self.version().await?;
         let client = self.clone();
         let transport = move |request: bollard::BollardRequest| {
-            let client = client.clone();
-            async move { client.forward(request).await }
+            let (client, begun) = (client.clone(), begun.clone());
+            async move { client.forward(request).await.inspect(|_| begun.notify_one()) }
         };
         // Deadlines are kept here, around the whole call: bollard's own is set out of the way.
         let number = bollard::ClientVersion { major_version: version.0 as usize, minor_version: version.1 as usize };
@@ -175,20 +196,19 @@ impl Client {
         request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
         request.headers_mut().extend(self.0.headers.iter().cloned());
         *request.uri_mut() = path.parse::<Uri>().map_err(|e| io(Error::invalid(e.to_string())))?;
-        let answer = self.within(Some(self.0.limits.answer), self.ask(request)).await.map_err(io)?;
+        let answer = self.ask(request, Some(self.0.limits.first_byte)).await.map_err(io)?;
         let (head, body) = answer.into_parts();
         let body = body.detach().ok_or_else(|| io(Error::internal("an answer without a body")))?;
         Ok(Response::from_parts(head, body))
     }
 
-    /// How long the engine may be silent in answering a request.
-    fn limit(&self, req: &Req) -> Option<Duration> {
-        req.timeout.unwrap_or(Some(self.0.limits.answer))
+    /// How long the answer to a request may be silent once it has begun.
+    fn silence(&self, req: &Req) -> Option<Duration> {
+        req.timeout.unwrap_or(Some(self.0.limits.silence))
     }
 
     /// Sends a request as it is and gives the answer whatever its status.
     async fn send_raw(&self, req: Req) -> Result<Response<AnswerBody>> {
-        let limit = self.limit(&req);
         if let Some(bad) = req.bad {
             return Err(bad);
         }
@@ -198,22 +218,18 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(req.body).map_err(|e| Error::invalid(e.to_string()))?;
-        self.within(limit, self.ask(request)).await
-    }
-
-    /// Waits so long for an answer to begin.
-    async fn within<T>(&self, limit: Option<Duration>, answer: impl Future<Output = Result<T>>) -> Result<T> {
-        match limit {
-            None => answer.await,
-            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, format!("the engine did not answer within {}", crate::units::go_duration(limit)))
-                    .hint("check that the engine is not stuck; the same call can be made again")
-                    .with("endpoint", &*self.0.endpoint)
-            })?,
+        match req.timeout {
+            None => self.ask(request, Some(self.0.limits.first_byte)).await,
+            Some(None) => self.ask(request, None).await,
+            // What the request itself says is for connecting, too.
+            Some(Some(limit)) => {
+                tokio::time::timeout(limit, self.ask(request, None)).await.unwrap_or_else(|_| Err(self.transport_error(Failure::Silent(limit))))
+            }
         }
     }
 
-    async fn ask(&self, request: Request<Body>) -> Result<Response<AnswerBody>> {
+    /// Sends a request, whose answer must begin within `limit` once there is a connection.
+    async fn ask(&self, request: Request<Body>, limit: Option<Duration>) -> Result<Response<AnswerBody>> {
         let dial = || {
             let (connect, limit) = (self.0.connector.connect(), self.0.limits.connect);
             Box::pin(async move {
@@ -223,7 +239,7 @@ impl Client {
                 })
             }) as BoxFuture<_>
         };
-        self.0.pool.get().request(dial, request).await.map_err(|e| self.transport_error(e))
+        self.0.pool.get().request(dial, request, limit).await.map_err(|e| self.transport_error(e))
     }
 
     /// Sends a request and gives the answer when its status says that it went well.
@@ -236,7 +252,7 @@ impl Client {
         }
         let status = response.status();
         let content = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let body = collect(response, 64 << 10, Some(self.0.limits.answer)).await.unwrap_or_default();
+        let body = collect(response, 64 << 10, Some(self.0.limits.silence)).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let message = match serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|v| v.get("message").and_then(|m| m.as_str().map(str::to_owned))) {
             Some(message) => message,
@@ -248,9 +264,10 @@ impl Client {
 
     /// Sends a request and throws the body of the answer away.
     pub(crate) async fn done(&self, req: Req) -> Result<StatusCode> {
+        let silence = self.silence(&req);
         let response = self.send(req).await?;
         let status = response.status();
-        drain(response).await;
+        drain(response, silence).await;
         Ok(status)
     }
 
@@ -258,7 +275,7 @@ impl Client {
     pub(crate) async fn whole(&self, mut req: Req) -> Result<(StatusCode, Bytes)> {
         let version = self.version().await?;
         req.path = format!("/v{version}{}", req.path);
-        let silence = self.limit(&req);
+        let silence = self.silence(&req);
         let response = self.send_raw(req).await?;
         let status = response.status();
         Ok((status, collect(response, 512 << 20, silence).await?))
@@ -266,7 +283,7 @@ impl Client {
 
     /// Sends a request and reads the answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, req: Req) -> Result<T> {
-        let silence = self.limit(&req);
+        let silence = self.silence(&req);
         let body = collect(self.send(req).await?, 512 << 20, silence).await?;
         serde_json::from_slice(&body).map_err(|e| {
             Error::new(ErrorKind::Engine, format!("the engine's answer cannot be read: {e}"))
@@ -299,7 +316,7 @@ impl Client {
     }
 
     /// Turns bollard's error into ours.
-    pub(crate) fn bollard_error(&self, e: bollard::errors::Error) -> Error {
+    fn bollard_error(&self, e: bollard::errors::Error) -> Error {
         if let bollard::errors::Error::DockerResponseServerError { status_code, message } = &e {
             let status = StatusCode::from_u16(*status_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return status_error(status, message).with("endpoint", &*self.0.endpoint);
@@ -313,6 +330,8 @@ impl Client {
     fn transport_error(&self, failure: Failure) -> Error {
         let error = match failure {
             Failure::Dial(error) => error,
+            Failure::Silent(limit) => Error::new(ErrorKind::Timeout, format!("the engine did not answer within {}", crate::units::go_duration(limit)))
+                .hint("check that the engine is not stuck; the same call can be made again"),
             Failure::Ended => {
                 Error::new(ErrorKind::Unreachable, "the connection ended without an answer").hint("check that the engine runs; the same call can be made again")
             }
@@ -350,6 +369,7 @@ pub(crate) fn status_error(status: StatusCode, message: &str) -> Error {
         StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => ErrorKind::Unreachable,
         StatusCode::INTERNAL_SERVER_ERROR if message.contains("no basic auth credentials") || message.contains("unauthorized: ") => ErrorKind::Unauthorized,
+        StatusCode::INTERNAL_SERVER_ERROR if message.contains("invalid reference format") => ErrorKind::InvalidInput,
         StatusCode::SERVICE_UNAVAILABLE if message.contains("swarm") || message.contains("leader") => ErrorKind::Conflict,
         _ => ErrorKind::Engine,
     };

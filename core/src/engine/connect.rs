@@ -28,8 +28,12 @@ options! {
         /// How long making a connection may take, login and TLS and all; default 30 s.
         pub connect_timeout: Option<Seconds>,
         /// How long an answer may take to begin, and be silent once it has begun; default 60 s. Calls that wait by nature, and
-        /// streams, are not bound by it.
+        /// streams, are not bound by it. The time for the whole is the `deadline` of each call.
         pub timeout: Option<Seconds>,
+        /// How long an answer may take to begin, once there is a connection; default `timeout`. It binds the same calls.
+        pub first_byte_timeout: Option<Seconds>,
+        /// How long an answer that has begun may be silent; default `timeout`. It binds the same calls.
+        pub silence_timeout: Option<Seconds>,
         /// The API version to speak, such as `1.41`; default: `DOCKER_API_VERSION`, else the newest that both sides know.
         pub api_version: Option<String>,
     }
@@ -66,8 +70,13 @@ impl Engine {
         let tls = o.tls.or(found.tls);
         let version = o.api_version.or_else(|| variable("DOCKER_API_VERSION")).map(|text| wanted(&text)).transpose()?;
         let connector = transport::connector(&found.endpoint, tls.as_ref(), o.ssh.as_ref())?;
-        let limits =
-            Limits { connect: o.connect_timeout.map_or(Duration::from_secs(30), Into::into), answer: o.timeout.map_or(Duration::from_secs(60), Into::into) };
+        let or = |given: Option<Seconds>, usual: Duration| given.map_or(usual, Into::into);
+        let answer = or(o.timeout, Duration::from_secs(60));
+        let limits = Limits {
+            connect: or(o.connect_timeout, Duration::from_secs(30)),
+            first_byte: or(o.first_byte_timeout, answer),
+            silence: or(o.silence_timeout, answer),
+        };
         let client = Client::new(connector, found.endpoint.to_string(), limits, version, &Config::read()?.headers());
         Ok(Engine { client, endpoint: Arc::new(found.endpoint), source: found.source.into() })
     }

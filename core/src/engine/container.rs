@@ -559,8 +559,8 @@ impl Container {
                 restart_policy: o.restart.as_deref().map(super::spec::restart_policy).transpose()?,
                 ..Default::default()
             };
-            let client = &me.engine.client;
-            client.docker().await?.update_container(me.id(), body).await.map_err(|e| missing(client.bollard_error(e), me.name()))
+            let id = me.id().to_owned();
+            me.engine.client.typed(|docker| async move { docker.update_container(&id, body).await }).await.map_err(|e| missing(e, me.name()))
         })
     }
 

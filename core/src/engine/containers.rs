@@ -214,9 +214,9 @@ async fn create(engine: &Engine, image: &str, command: &Command, spec: &Containe
     let resource = Resource::new("container", spec.name.clone().unwrap_or_else(|| image.to_owned()));
     cx.events.emit("create", &resource, Status::Started, "");
     let options = CreateContainerOptions { name: spec.name.clone(), platform: spec.platform.clone().unwrap_or_default() };
-    let make = || async {
-        let docker = engine.client.docker().await?;
-        docker.create_container(Some(options.clone()), body.clone()).await.map_err(|e| engine.client.bollard_error(e))
+    let make = || {
+        let (options, body) = (options.clone(), body.clone());
+        engine.client.typed(|docker| async move { docker.create_container(Some(options), body).await })
     };
     let made = match make().await {
         Err(e) if e.kind() == ErrorKind::NotFound && e.message().contains("No such image") => {

@@ -322,8 +322,8 @@ impl Networks {
                 ..Default::default()
             };
             let body = NetworkConnectRequest { container, endpoint_config: Some(endpoint) };
-            let docker = engine.client.docker().await?;
-            docker.connect_network(&escape_segment(&name), body).await.map_err(|e| missing(engine.client.bollard_error(e), &name))
+            let segment = escape_segment(&name);
+            engine.client.typed(|docker| async move { docker.connect_network(&segment, body).await }).await.map_err(|e| missing(e, &name))
         })
     }
 
@@ -335,8 +335,8 @@ impl Networks {
         let (engine, name, container) = (self.0.clone(), name.into(), container.into());
         Call::new("networks.disconnect", move |o: DisconnectContainer, _| async move {
             let body = NetworkDisconnectRequest { container, force: Some(o.force) };
-            let docker = engine.client.docker().await?;
-            docker.disconnect_network(&escape_segment(&name), body).await.map_err(|e| missing(engine.client.bollard_error(e), &name))
+            let segment = escape_segment(&name);
+            engine.client.typed(|docker| async move { docker.disconnect_network(&segment, body).await }).await.map_err(|e| missing(e, &name))
         })
     }
 

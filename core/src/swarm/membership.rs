@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Availability, Node, Swarm, nodes, not_a_manager};
+use super::{Availability, Node, Swarm, locked, nodes, not_a_manager};
 use crate::{
     call::{Call, NoOptions, options},
     engine::{Engine, Req, text},
@@ -242,7 +242,7 @@ impl Swarm {
     /// The swarm that this engine is a manager of.
     ///
     /// # Errors
-    /// `conflict` when the engine is not a manager of one.
+    /// `conflict` when the engine is not a manager of one, `forbidden` when it is locked.
     pub fn connect(engine: &Engine) -> Call<NoOptions, Swarm> {
         let engine = engine.clone();
         Call::new("swarm.connect", move |_, _| async move { Swarm::of(vec![engine]).await })
@@ -330,9 +330,7 @@ impl Swarm {
             match now.state.as_str() {
                 "active" => return Ok(now.node_id),
                 "error" | "inactive" => return Err(Error::new(ErrorKind::Engine, format!("the engine did not join: {}", now.error)).hint("join it again")),
-                "locked" => {
-                    return Err(Error::new(ErrorKind::Forbidden, "the engine's swarm state is locked").hint("unlock it with Swarm.unlock(engine, key)"));
-                }
+                "locked" => return Err(locked()),
                 _ if tokio::time::Instant::now() > until => {
                     return Err(Error::new(ErrorKind::Timeout, "the engine did not become a member in time")
                         .hint("check that its host reaches the managers at TCP port 2377; the same call goes on")

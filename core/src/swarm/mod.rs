@@ -161,7 +161,18 @@ fn passes_on(e: &Error) -> bool {
 
 /// Says what to do with an engine that is no manager.
 fn not_a_manager(e: Error) -> Error {
-    if e.message().contains("not a swarm manager") { e.hint("connect to a manager, or start a swarm with Swarm.init") } else { e }
+    if e.message().contains("not a swarm manager") {
+        return e.hint("connect to a manager, or start a swarm with Swarm.init");
+    }
+    if e.message().contains("needs to be unlocked") {
+        return locked().source(e);
+    }
+    e
+}
+
+/// The error for an engine that was restarted, in a swarm whose members are locked then.
+fn locked() -> Error {
+    Error::new(ErrorKind::Forbidden, "the engine's swarm state is locked").hint("unlock it with Swarm.unlock(engine, key)")
 }
 
 impl Handle for Swarm {

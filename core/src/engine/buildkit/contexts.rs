@@ -8,6 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+use super::{inputs, wire::Definition};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What the engine fetches by itself.
@@ -18,6 +19,8 @@ const REMOTE: [&str; 6] = ["docker-image://", "https://", "http://", "git://", "
 pub(in crate::engine) struct Contexts {
     /// What the frontend is told, by the contexts' names.
     pub(super) sources: BTreeMap<String, String>,
+    /// Files on the network, by the names of the inputs that they are.
+    pub(super) inputs: BTreeMap<String, Definition>,
     /// The folders that are offered, by the names under which they are asked for.
     folders: BTreeMap<String, PathBuf>,
 }
@@ -28,7 +31,11 @@ impl Contexts {
         let mut all = Self::default();
         for (name, value) in given {
             let key = familiar(name)?;
-            let source = if REMOTE.iter().any(|scheme| value.starts_with(scheme)) {
+            let source = if is_file(value) {
+                let input = format!("url-{key}");
+                all.inputs.insert(input.clone(), inputs::fetched(&key, value));
+                format!("input:{input}")
+            } else if REMOTE.iter().any(|scheme| value.starts_with(scheme)) {
                 value.clone()
             } else if let Some((scheme, _)) = value.split_once("://") {
                 return Err(unsupported(name, scheme));
@@ -57,6 +64,12 @@ impl Contexts {
     pub(in crate::engine) fn is_empty(&self) -> bool {
         self.sources.is_empty()
     }
+}
+
+/// Whether an address is a file's: one that ends in `.git`, before what it says of a branch, is a repository's.
+fn is_file(value: &str) -> bool {
+    let place = value.split(['#', '?']).next().unwrap_or_default();
+    (value.starts_with("https://") || value.starts_with("http://")) && !place.ends_with(".git")
 }
 
 fn unsupported(name: &str, scheme: &str) -> Error {
@@ -119,6 +132,16 @@ mod tests {
         let all = read("base:latest", "docker-image://some/image:1").unwrap();
         assert_eq!(all.sources, [("base".to_owned(), "docker-image://some/image:1".to_owned())].into());
         assert!(all.folders.is_empty());
+        for (value, source) in [
+            ("https://host.test/x.tar#y", "input:url-far"),
+            ("http://host.test/x?a=x.git", "input:url-far"),
+            ("https://host.test/x.git", "https://host.test/x.git"),
+            ("https://host.test/x.git#main:folder", "https://host.test/x.git#main:folder"),
+            ("git@host.test:x", "git@host.test:x"),
+        ] {
+            let all = read("far", value).unwrap();
+            assert_eq!((all.sources["far"].as_str(), all.inputs.len()), (source, usize::from(source.starts_with("input:"))), "{value}");
+        }
         let here = tempfile::tempdir().unwrap();
         let all = read("shared", here.path().to_str().unwrap()).unwrap();
         let (asked, folder) = all.folders.first_key_value().unwrap();

@@ -12,6 +12,7 @@ mod files;
 #[path = "files_elsewhere.rs"]
 mod files;
 mod grpc;
+mod inputs;
 mod session;
 mod solve;
 mod trace;

@@ -11,7 +11,7 @@ use super::{
     wire::{CacheEntry, CacheOptions, Solve},
 };
 use crate::{
-    engine::{BuildOptions, Engine, Req, client::ApiVersion, images::split_tag},
+    engine::{BuildOptions, Engine, Req, build::HOST_GATEWAY, client::ApiVersion, images::split_tag},
     error::{Error, ErrorKind, Result},
 };
 
@@ -28,6 +28,8 @@ pub(in crate::engine) struct Order<'a> {
     pub(in crate::engine) dockerfile: &'a str,
     /// The build arguments, with those of the user's configuration.
     pub(in crate::engine) args: &'a BTreeMap<String, String>,
+    /// Names and addresses for `/etc/hosts`, checked.
+    pub(in crate::engine) hosts: &'a [(String, String)],
     pub(in crate::engine) contexts: &'a Contexts,
     pub(in crate::engine) cache_from: &'a [String],
     pub(in crate::engine) cache_to: Vec<CacheEntry>,
@@ -96,23 +98,21 @@ async fn request(control: &Control, order: Order<'_>, session: &Session) -> Resu
     set("image-resolve-mode", Some(if o.pull { "pull" } else { "default" }.to_owned()));
     set("shm-size", o.shm_size.map(|s| s.0.to_string()));
     set("cache-from", joined(order.cache_from.to_vec()));
-    set("add-hosts", joined(hosts(control, &o.extra_hosts).await?));
+    set("add-hosts", joined(hosts(control, order.hosts).await?));
     set("frontend.caps", (!order.contexts.is_empty()).then(|| "moby.buildkit.frontend.contexts+forward".to_owned()));
     let mut entitlements = Vec::new();
-    match o.network.as_deref() {
-        None | Some("" | "default") => {}
-        Some(mode @ ("host" | "none")) => {
-            set("force-network-mode", Some(mode.to_owned()));
-            if mode == "host" {
-                entitlements.push("network.host".to_owned());
-            }
-        }
-        Some(other) => {
-            return Err(Error::invalid(format!("BuildKit knows no network `{}`", crate::error::escape(other))).hint("use host, none or default"));
+    if let Some(mode @ ("host" | "none")) = o.network.as_deref() {
+        set("force-network-mode", Some(mode.to_owned()));
+        if mode == "host" {
+            entitlements.push("network.host".to_owned());
         }
     }
     for (prefix, map) in [("build-arg:", order.args), ("label:", &o.labels), ("context:", &order.contexts.sources)] {
         attrs.extend(map.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
+    }
+    // They go as one list.
+    if let Some(tag) = o.tags.iter().find(|tag| tag.contains(',')) {
+        return Err(Error::invalid(format!("`{}` cannot be an image's name", crate::error::escape(tag))).hint("write it as name:tag"));
     }
     let names = o.tags.iter().map(|tag| match split_tag(tag) {
         (_, None) if !tag.contains('@') => format!("{tag}:latest"),
@@ -127,21 +127,22 @@ async fn request(control: &Control, order: Order<'_>, session: &Session) -> Resu
         frontend_attrs: attrs,
         cache: Some(CacheOptions { exports: order.cache_to }),
         entitlements,
+        frontend_inputs: order.contexts.inputs.clone(),
     })
 }
 
 /// Lines of `/etc/hosts`. The address of the engine's host is known to the engine only.
-async fn hosts(control: &Control, hosts: &BTreeMap<String, String>) -> Result<Vec<String>> {
+async fn hosts(control: &Control, hosts: &[(String, String)]) -> Result<Vec<String>> {
     let mut gateway = None;
-    if hosts.values().any(|address| address == "host-gateway") {
+    if hosts.iter().any(|(_, address)| address == HOST_GATEWAY) {
         gateway = control.workers().await?.records.into_iter().find_map(|mut worker| worker.labels.remove(GATEWAY));
     }
-    let line = |(name, address): (&String, &String)| match (address.as_str(), &gateway) {
-        ("host-gateway", None) => Err(Error::new(ErrorKind::Unsupported, "the engine does not say the address of its host")
+    let line = |(name, address): &(String, String)| match (address.as_str(), &gateway) {
+        (HOST_GATEWAY, None) => Err(Error::new(ErrorKind::Unsupported, "the engine does not say the address of its host")
             .hint("give an address in place of host-gateway")
             .with("host", &**name)),
         // Of several addresses each is a line of its own.
-        ("host-gateway", Some(all)) => Ok(all.split(',').map(|one| format!("{name}={}", one.trim())).collect()),
+        (HOST_GATEWAY, Some(all)) => Ok(all.split(',').map(|one| format!("{name}={}", one.trim())).collect()),
         (address, _) => Ok(vec![format!("{name}={address}")]),
     };
     let lines: Vec<Vec<String>> = hosts.iter().map(line).collect::<Result<_>>()?;

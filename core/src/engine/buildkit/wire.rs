@@ -131,12 +131,53 @@ pub(super) struct Solve {
     pub(super) cache: Option<CacheOptions>,
     #[prost(string, repeated, tag = "9")]
     pub(super) entitlements: Vec<String>,
+    #[prost(btree_map = "string, message", tag = "10")]
+    pub(super) frontend_inputs: BTreeMap<String, Definition>,
 }
 
 impl std::fmt::Debug for Solve {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Solve({})", self.name)
     }
+}
+
+/// `pb.Definition`: operations, of which the last one is what they come to.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Definition {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub(super) operations: Vec<Vec<u8>>,
+    #[prost(btree_map = "string, message", tag = "2")]
+    pub(super) metadata: BTreeMap<String, OpMetadata>,
+}
+
+/// `pb.OpMetadata`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct OpMetadata {
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub(super) description: BTreeMap<String, String>,
+}
+
+/// `pb.Op`, of the one kind that is used.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Op {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) inputs: Vec<Link>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) source: Option<Source>,
+}
+
+/// `pb.Input`: the first result of another operation.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Link {
+    #[prost(string, tag = "1")]
+    pub(super) digest: String,
+}
+
+/// `pb.SourceOp`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Source {
+    #[prost(string, tag = "1")]
+    pub(super) identifier: String,
 }
 
 /// `moby.buildkit.v1.StatusRequest`, and without a name the `ListWorkersRequest`.

@@ -101,10 +101,25 @@ impl Body for AnswerBody {
     }
 }
 
-/// Reads an answer to its end, so that its connection can be used again.
-pub(crate) async fn drain(response: Response<AnswerBody>) {
+/// Reads an answer to its end, so that its connection can be used again. One that falls silent is not waited for any longer:
+/// what was asked for is done, and its connection is closed.
+pub(crate) async fn drain(response: Response<AnswerBody>, silence: Option<Duration>) {
     let mut body = response.into_body();
-    while let Some(Ok(_)) = body.frame().await {}
+    loop {
+        let frame = match silence {
+            None => body.frame().await,
+            Some(limit) => tokio::time::timeout(limit, body.frame()).await.unwrap_or_default(),
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            return;
+        }
+    }
+}
+
+/// The error for an answer that was silent for so long.
+pub(crate) fn fell_silent(limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("the engine's answer stopped for {}", crate::units::go_duration(limit)))
+        .hint("check that the engine is not stuck; the same call can be made again")
 }
 
 /// Reads a whole answer, which may be so long, and silent for so long.
@@ -115,10 +130,7 @@ pub(crate) async fn collect(response: Response<AnswerBody>, limit: usize, silenc
     loop {
         let next = match silence {
             None => stream.next().await,
-            Some(limit) => tokio::time::timeout(limit, stream.next()).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, format!("the engine's answer stopped for {}", crate::units::go_duration(limit)))
-                    .hint("check that the engine is not stuck; the same call can be made again")
-            })?,
+            Some(limit) => tokio::time::timeout(limit, stream.next()).await.map_err(|_| fell_silent(limit))?,
         };
         let Some(chunk) = next else { break };
         let chunk =

@@ -5,6 +5,6 @@ mod pool;
 mod request;
 mod upgraded;
 
-pub(crate) use answer::{AnswerBody, collect, drain, gathered};
+pub(crate) use answer::{AnswerBody, collect, drain, fell_silent, gathered};
 pub(crate) use pool::{Failure, Pool};
 pub(crate) use request::{Body, Req, escape_segment, reader_stream};

@@ -40,6 +40,8 @@ pub(crate) enum Failure {
     Http(hyper::Error),
     /// The connection, or the runtime that drove it, ended without an answer.
     Ended,
+    /// No answer began within this time.
+    Silent(Duration),
 }
 
 /// Why there is no answer, and the request when it never left.
@@ -150,17 +152,18 @@ impl Pool {
     /// Sends a request over a connection that waits, or over a new one.
     ///
     /// A connection that waited may have been closed by the other side just now. A request that never left it, or that only
-    /// asks, is then sent once more over a new one.
+    /// asks, is then sent once more over a new one. From the moment that there is a connection, the answer must begin within `limit`.
     pub(crate) async fn request(
         self: &Arc<Self>,
         dial: impl Fn() -> BoxFuture<Result<Box<dyn Io>>>,
         request: Request<Body>,
+        limit: Option<Duration>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
-        let Some(link) = self.take() else { return self.fresh(dial, request).await };
+        let Some(link) = self.take() else { return self.fresh(dial, request, limit).await };
         let spare = request.method().is_safe().then(|| again(&request));
-        match self.over(link, request).await {
+        match self.soon(link, request, limit).await {
             Err((Failure::Http(e), unsent)) if !e.is_parse() && !e.is_user() => match unsent.or(spare) {
-                Some(request) => self.fresh(dial, request).await,
+                Some(request) => self.fresh(dial, request, limit).await,
                 None => Err(Failure::Http(e)),
             },
             result => result.map_err(|(failure, _)| failure),
@@ -171,10 +174,19 @@ impl Pool {
         self: &Arc<Self>,
         dial: impl Fn() -> BoxFuture<Result<Box<dyn Io>>>,
         request: Request<Body>,
+        limit: Option<Duration>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
         let io = dial().await.map_err(Failure::Dial)?;
         let link = Link::new(io).await.map_err(Failure::Http)?;
-        self.over(link, request).await.map_err(|(failure, _)| failure)
+        self.soon(link, request, limit).await.map_err(|(failure, _)| failure)
+    }
+
+    /// Sends a request over `link`, whose answer must begin within `limit`.
+    async fn soon(self: &Arc<Self>, link: Link, request: Request<Body>, limit: Option<Duration>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
+        match limit {
+            None => self.over(link, request).await,
+            Some(limit) => tokio::time::timeout(limit, self.over(link, request)).await.unwrap_or(Err((Failure::Silent(limit), None))),
+        }
     }
 
     /// Sends a request over `link`.
