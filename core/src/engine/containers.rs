@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bollard::query_parameters::CreateContainerOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,6 +10,7 @@ use super::{
     container::Container,
     logs::CommandOutput,
     spec::{Command, ContainerSpec},
+    system::text,
 };
 use crate::{
     call::{Call, Context, options},
@@ -213,10 +213,10 @@ async fn create(engine: &Engine, image: &str, command: &Command, spec: &Containe
     body.env.get_or_insert_default().extend(proxies.map(|(name, value)| format!("{name}={value}")));
     let resource = Resource::new("container", spec.name.clone().unwrap_or_else(|| image.to_owned()));
     cx.events.emit("create", &resource, Status::Started, "");
-    let options = CreateContainerOptions { name: spec.name.clone(), platform: spec.platform.clone().unwrap_or_default() };
+    // Read as it comes: bollard's model refuses an answer without warnings.
     let make = || {
-        let (options, body) = (options.clone(), body.clone());
-        engine.client.typed(|docker| async move { docker.create_container(Some(options), body).await })
+        let request = Req::post(&["containers", "create"]).maybe("name", spec.name.as_deref()).maybe("platform", spec.platform.as_deref());
+        engine.client.fetch::<Value>(request.json(&body))
     };
     let made = match make().await {
         Err(e) if e.kind() == ErrorKind::NotFound && e.message().contains("No such image") => {
@@ -234,5 +234,5 @@ async fn create(engine: &Engine, image: &str, command: &Command, spec: &Containe
         _ => e,
     })?;
     cx.events.emit("create", &resource, Status::Done, "");
-    Container::load(engine, &made.id).await
+    Container::load(engine, &text(&made, "Id")).await
 }
