@@ -2396,7 +2396,7 @@ class Project:
         clear_env: bool = False,
         profiles: Iterable[str] | None = None,
         name: str | None = None,
-        policy: LoadPolicy = "trusted",
+        policy: Literal["trusted", "untrusted"] | LoadPolicy | Mapping[str, Any] = "trusted",
         roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -2416,8 +2416,8 @@ class Project:
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach: `trusted` (the default), `untrusted`, or a policy made for the purpose.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
     @staticmethod
     async def parse(
@@ -2429,7 +2429,7 @@ class Project:
         clear_env: bool = False,
         profiles: Iterable[str] | None = None,
         name: str | None = None,
-        policy: LoadPolicy = "trusted",
+        policy: Literal["trusted", "untrusted"] | LoadPolicy | Mapping[str, Any] = "trusted",
         roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -2446,8 +2446,8 @@ class Project:
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach: `trusted` (the default), `untrusted`, or a policy made for the purpose.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
     async def config(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
         """The model as docker compose prints it with `config --format json`, with `$` as it is.

@@ -1763,8 +1763,8 @@ class Project(_Closing):
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach: `trusted` (the default), `untrusted`, or a policy made for the purpose.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
         return _call(__name__, "Project", "load", None, {"files": _many(files)}, options, ("handle", "Project"))
 
@@ -1782,8 +1782,8 @@ class Project(_Closing):
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach: `trusted` (the default), `untrusted`, or a policy made for the purpose.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
         return _call(__name__, "Project", "parse", None, {"text": text}, options, ("handle", "Project"))
 
