@@ -61,8 +61,13 @@ impl Planned {
 pub(crate) fn desired(project: &Project, stack: &str, salt: &str) -> Result<Desired> {
     let model = project.model();
     let naming = Naming { stack, project: &model.name };
-    let secrets = versions::files(project, naming, "secrets", &model.secrets, salt)?;
-    let configs = versions::files(project, naming, "configs", &model.configs, salt)?;
+    // Networks that no service joins are left out; secrets and configs are made, used or not: `docker stack deploy` does so.
+    let unused = project.unused();
+    let with = |used: &BTreeMap<String, ConfigObject>, unused: &BTreeMap<String, ConfigObject>| -> BTreeMap<String, ConfigObject> {
+        used.iter().chain(unused.iter().filter(|(_, o)| !o.external)).map(|(k, o)| (k.clone(), o.clone())).collect()
+    };
+    let secrets = versions::files(project, naming, "secrets", &with(&model.secrets, &unused.secrets), salt)?;
+    let configs = versions::files(project, naming, "configs", &with(&model.configs, &unused.configs), salt)?;
     let names = |files: &BTreeMap<String, File>| files.iter().map(|(k, f)| (k.clone(), f.name.clone())).collect::<BTreeMap<_, _>>();
     let (secret_names, config_names) = (names(&secrets), names(&configs));
     let mut services = Vec::new();

@@ -742,5 +742,3 @@ impl Service {
         if self.image.is_empty() { format!("{project}-{}", self.name) } else { self.image.clone() }
     }
 }
-#[cfg(test)]
-mod tmpsizes { #[test] fn sizes() { use super::*; println!("service {} port {} vol {} dep {} build {} net {} hc {} deploy {} logging {:?}", size_of::<Service>(), size_of::<Port>(), size_of::<VolumeMount>(), size_of::<Dependency>(), size_of::<Build>(), size_of::<ServiceNetwork>(), size_of::<HealthCheck>(), size_of::<Deploy>(), (size_of::<Logging>(), size_of::<BindOptions>(), size_of::<VolumeOptions>(), size_of::<crate::compose::model::NetworkConfig>())); } }
