@@ -299,8 +299,7 @@ async fn an_untrusted_file_reaches_nothing_outside_its_folder() {
     for body in bodies {
         let text = format!("services:\n  web:\n    image: i\n    {body}\n{rest}");
         std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
-        let e =
-            Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(Policy::Untrusted).await;
+        let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(Policy::Untrusted).await;
         let e = e.map(|_| ()).expect_err(&body);
         assert!(format!("{e}").contains("outside"), "{body}: {e}");
         assert!(!format!("{e:?}").contains("hunter2"), "{body}");
@@ -320,7 +319,9 @@ async fn an_untrusted_file_reaches_nothing_outside_its_folder() {
         assert!(e.to_string().contains("outside"), "{options}: {e}");
     }
     for options in ["{}", "{type: tmpfs, device: tmpfs, o: 'size=1m'}", "{type: none, o: bind, device: ./data}"] {
-        let text = format!("services: {{web: {{image: i, volumes: [{{type: volume, source: v, target: /x}}]}}}}\nvolumes: {{v: {{driver: local, driver_opts: {options}}}}}\n");
+        let text = format!(
+            "services: {{web: {{image: i, volumes: [{{type: volume, source: v, target: /x}}]}}}}\nvolumes: {{v: {{driver: local, driver_opts: {options}}}}}\n"
+        );
         Project::parse(text).project_dir(folder.path().to_owned()).clear_env(true).policy(Policy::Untrusted).await.expect(options);
     }
     for include in ["link/base.yaml", "/etc/hostname"] {
@@ -400,7 +401,8 @@ async fn a_policy_says_what_files_may_reach() {
     }
     load("env_file: in.env\n    volumes: ['./x:/x', 'vv:/y']\n    build: .\nvolumes: {vv: }", any().absolute(false)).await.unwrap();
     // Contexts of other hosts.
-    for body in ["build: https://example.org/a.git", "build: 'git@example.org:a.git'", "build: {context: ., additional_contexts: {x: 'https://example.org/a'}}"] {
+    for body in ["build: https://example.org/a.git", "build: 'git@example.org:a.git'", "build: {context: ., additional_contexts: {x: 'https://example.org/a'}}"]
+    {
         let e = load(body, any().remotes(false)).await.map(|_| ()).expect_err(body);
         assert!(e.to_string().contains("other hosts"), "{body}: {e}");
         load(body, any().remotes(true)).await.unwrap();

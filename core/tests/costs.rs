@@ -30,7 +30,10 @@ fn one_file_in_a_process_of_its_own() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async { Project::load(file).clear_env(true).await });
-    let said = answer.as_ref().map_or_else(|e| e.diagnostics().first().map_or_else(|| e.to_string(), |d| format!("{}:{} {}: {}", d.line, d.column, d.path, d.message)), |p| format!("{} services", p.model().services.len()));
+    let said = answer.as_ref().map_or_else(
+        |e| e.diagnostics().first().map_or_else(|| e.to_string(), |d| format!("{}:{} {}: {}", d.line, d.column, d.path, d.message)),
+        |p| format!("{} services", p.model().services.len()),
+    );
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let most = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").to_owned();
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
@@ -89,18 +92,31 @@ fn shapes() -> Vec<(&'static str, &'static str, Files)> {
         (
             "a long variable in many texts",
             "too long",
-            vec![("compose.yaml", format!("{}{}", service("labels:"), each(90_000, |i| format!("      k{i}: '${{V:+}}$V'\n")))), (".env", format!("V={big}{big}\n"))],
+            vec![
+                ("compose.yaml", format!("{}{}", service("labels:"), each(90_000, |i| format!("      k{i}: '${{V:+}}$V'\n")))),
+                (".env", format!("V={big}{big}\n")),
+            ],
         ),
-        ("files of variables that grow", "32 MiB", vec![("compose.yaml", service("env_file: x.env")), ("x.env", format!("V={big}\n{}", each(1_000, |i| format!("A{i}=$V\n"))))]),
+        (
+            "files of variables that grow",
+            "32 MiB",
+            vec![("compose.yaml", service("env_file: x.env")), ("x.env", format!("V={big}\n{}", each(1_000, |i| format!("A{i}=$V\n"))))],
+        ),
         (
             "one large file of variables for many services",
             "entries",
-            vec![("compose.yaml", format!("services:\n{}", each(1_000, |i| format!("  s{i}: {{image: i, env_file: x.env}}\n")))), ("x.env", each(10_000, |i| format!("V{i}=x\n")))],
+            vec![
+                ("compose.yaml", format!("services:\n{}", each(1_000, |i| format!("  s{i}: {{image: i, env_file: x.env}}\n")))),
+                ("x.env", each(10_000, |i| format!("V{i}=x\n"))),
+            ],
         ),
         (
             "a long variable for many services",
             "MiB",
-            vec![("compose.yaml", format!("services:\n{}", each(5_000, |i| format!("  s{i}: {{image: i, environment: [B]}}\n")))), (".env", format!("B={big}\n"))],
+            vec![
+                ("compose.yaml", format!("services:\n{}", each(5_000, |i| format!("  s{i}: {{image: i, environment: [B]}}\n")))),
+                (".env", format!("B={big}\n")),
+            ],
         ),
         ("a text of 8 MB", "1 services", one(service(&format!("labels: {{l: '{}'}}", "x".repeat(8_300_000))))),
         ("a text of 10 MB", "too large", one(service(&format!("labels: {{l: '{}'}}", "x".repeat(10_000_000))))),
@@ -108,15 +124,31 @@ fn shapes() -> Vec<(&'static str, &'static str, Files)> {
         (
             "many extends",
             "values",
-            one(format!("services:\n  a: {{image: i, labels: {{{}}}}}\n{}", each(1_000, |i| format!("k{i}: v,")), each(3_000, |i| format!("  s{i}: {{extends: a}}\n")))),
+            one(format!(
+                "services:\n  a: {{image: i, labels: {{{}}}}}\n{}",
+                each(1_000, |i| format!("k{i}: v,")),
+                each(3_000, |i| format!("  s{i}: {{extends: a}}\n"))
+            )),
         ),
         ("a long row of extends", "services.s0", one(format!("services:\n{}", each(12_000, |i| format!("  s{i}: {{extends: s{}}}\n", i + 1))))),
         ("10,000 services", "10000 services", one(format!("services:\n{}", each(10_000, |i| format!("  s{i}: {{image: i}}\n"))))),
         ("too many services", "15000 services at most", one(format!("services:\n{}", each(40_000, |i| format!("  s{i}: {{image: i}}\n"))))),
-        ("services in a circle", "circle", one(format!("services:\n{}", each(15_000, |i| format!("  s{i}: {{image: i, depends_on: [s{}]}}\n", (i + 1) % 15_000))))),
-        ("services that need what is not there", "there is no service", one(format!("services:\n{}", each(15_000, |i| format!("  s{i}: {{image: i, depends_on: [t{i}]}}\n"))))),
+        (
+            "services in a circle",
+            "circle",
+            one(format!("services:\n{}", each(15_000, |i| format!("  s{i}: {{image: i, depends_on: [s{}]}}\n", (i + 1) % 15_000)))),
+        ),
+        (
+            "services that need what is not there",
+            "there is no service",
+            one(format!("services:\n{}", each(15_000, |i| format!("  s{i}: {{image: i, depends_on: [t{i}]}}\n")))),
+        ),
         ("many documents", "laying", one(each(10_000, |i| format!("---\nservices: {{s{i}: {{image: i}}}}\n")))),
-        ("documents over a long list", "laying", one(format!("services:\n  web:\n    image: i\n    labels:\n{}{}", labels(60_000), "---\nservices: {web: {labels: [a=b]}}\n".repeat(500)))),
+        (
+            "documents over a long list",
+            "laying",
+            one(format!("services:\n  web:\n    image: i\n    labels:\n{}{}", labels(60_000), "---\nservices: {web: {labels: [a=b]}}\n".repeat(500))),
+        ),
         ("pools over pools", "laying", {
             let pools = |name: &str| format!("networks: {{n: {{ipam: {{config: [{}]}}}}}}\n", each(10_000, |i| format!("{{subnet: {name}{i}}},")));
             one(format!("{}{}---\n{}", service("labels: {a: b}"), pools("a"), pools("b")))

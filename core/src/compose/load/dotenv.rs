@@ -97,10 +97,16 @@ pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)
     }
 }
 
-fn value_of<'a>(text: &'a str, found: &BTreeMap<String, String>, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<(String, &'a str, usize), &'static str> {
+fn value_of<'a>(
+    text: &'a str,
+    found: &BTreeMap<String, String>,
+    outer: Lookup<'_>,
+    missing: &mut dyn FnMut(&str),
+) -> Result<(String, &'a str, usize), &'static str> {
     let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned());
-    let mut fill =
-        |text: &str| interpolate::text(text, &lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value");
+    let mut fill = |text: &str| {
+        interpolate::text(text, &lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value")
+    };
     let Some(quote @ ('\'' | '"')) = text.chars().next() else {
         let end = text.find('\n').unwrap_or(text.len());
         let (line, after) = text.split_at(end);

@@ -36,7 +36,11 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
             let outer = |key: &str| env.get(key).cloned();
             let before = |key: &str| outer(key).or_else(|| all.get(key).cloned().flatten());
             let mut unset = Vec::new();
-            let read = if file.format == "raw" { dotenv::parse_raw(&text, &outer) } else { dotenv::parse(&text, &before, &mut |n| super::interpolate::note(&mut unset, n)) };
+            let read = if file.format == "raw" {
+                dotenv::parse_raw(&text, &outer)
+            } else {
+                dotenv::parse(&text, &before, &mut |n| super::interpolate::note(&mut unset, n))
+            };
             warn(&unset, &file.path, &trail, problems);
             match read {
                 Ok(found) => {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Loader, Problems, Scope, merge,
+    Loader, Problems, Scope,
     limits::row,
+    merge,
     node::{Node, Trail, Yaml},
     paths,
 };

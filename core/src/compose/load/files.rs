@@ -126,7 +126,8 @@ impl Files {
             let message = format!("{} lies outside the project folder", named());
             return Err(Error::new(ErrorKind::Forbidden, message).hint("move it into the project folder, or load with a policy that allows it"));
         }
-        let files = self.files_left.get().checked_sub(1).ok_or_else(|| Error::invalid(format!("the project is made of more than {} files", self.most_files)))?;
+        let files =
+            self.files_left.get().checked_sub(1).ok_or_else(|| Error::invalid(format!("the project is made of more than {} files", self.most_files)))?;
         self.files_left.set(files);
         // An empty file that is always there: people name it to switch a file of variables off.
         if path == Path::new("/dev/null") {
