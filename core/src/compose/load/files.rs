@@ -168,7 +168,7 @@ impl Files {
 }
 
 fn kib(bytes: u64) -> String {
-    if bytes % 1024 == 0 { format!("{} KiB", bytes >> 10) } else { format!("{bytes} bytes") }
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes >> 10) } else { format!("{bytes} bytes") }
 }
 
 /// Opens a file without waiting for the other end of a pipe.

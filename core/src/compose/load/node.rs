@@ -73,6 +73,7 @@ pub(crate) struct Key {
 
 /// The entries of a mapping, in their order. Long ones have an index.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::box_collection, reason = "most mappings have no index: a pointer is enough for it")]
 pub(crate) struct Entries {
     list: Vec<(Key, Node)>,
     index: Option<Box<HashMap<Rc<str>, usize>>>,
@@ -404,7 +405,7 @@ impl Node {
 
     /// A problem of the whole, told of the part that most of it is.
     pub(crate) fn largest(&self, message: impl Into<String>) -> Diagnostic {
-        fn part<'a>(node: &'a Node, trail: &Trail<'_>, message: String) -> Diagnostic {
+        fn part(node: &Node, trail: &Trail<'_>, message: String) -> Diagnostic {
             let half = node.count() / 2;
             let found = node.each().map(|(k, v)| (Some(&k.name), 0, v)).chain(node.items().iter().enumerate().map(|(i, v)| (None, i, v)));
             match found.max_by_key(|(.., v)| v.count()).filter(|(.., v)| v.count() > half) {
