@@ -1502,7 +1502,12 @@ export interface LoadOptions {
   profiles?: Iterable<string> | null
   /** The project's name in place of the file's. */
   name?: string | null
-  /** What files may reach: `trusted` (the default), `untrusted`, or a policy made for the purpose. */
+  /**
+   * What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+   * `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+   * watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+   * Variables of this process are given to files in any case, unless `clearEnv` leaves them out.
+   */
   policy?: 'trusted' | 'untrusted' | LoadPolicy | null
   /** Folders that the policy allows beside the project's own and those that it names itself. */
   roots?: Iterable<string | URL> | null
