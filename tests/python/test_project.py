@@ -79,7 +79,7 @@ def test_a_policy_says_what_files_may_reach(tmp_path: Path) -> None:
     dk.Project.load(file, policy="trusted")
     for remote in ("untrusted", dk.LoadPolicy(remotes=False)):
         with pytest.raises(dk.errors.InvalidCompose, match="other hosts"):
-            dk.Project.load(file, policy=remote)  # type: ignore[arg-type]
+            dk.Project.load(file, policy=remote)
 
 
 def test_a_policy_is_one_of_two_words_or_an_object() -> None:
@@ -87,6 +87,6 @@ def test_a_policy_is_one_of_two_words_or_an_object() -> None:
     with pytest.raises(dk.errors.InvalidInput, match="trusted"):
         dk.Project.parse(text, policy="none")  # type: ignore[arg-type]
     with pytest.raises(dk.errors.InvalidInput):
-        dk.Project.parse(text, policy={"rots": []})  # type: ignore[arg-type]
+        dk.Project.parse(text, policy={"rots": []})
     with pytest.raises((TypeError, dk.errors.InvalidInput)):
         dk.LoadPolicy(rots=[])  # type: ignore[call-arg]
