@@ -1,5 +1,5 @@
 # The project's commands. Each does its own set-up.
-.PHONY: help setup demo test check check-windows audit gen bench bench-engine bench-compose compose-golden soak clean
+.PHONY: help setup demo test check check-windows audit gen bench bench-engine bench-compose compose-golden fuzz soak clean
 
 help:
 	@echo "make demo    set up what is missing and run the main job"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench-engine  the engine's calls, beside every client"
 	@echo "make bench-compose  Compose files of many services, beside docker compose"
 	@echo "make compose-golden  record docker compose's answers to the cases anew"
+	@echo "make fuzz    the parsers of Compose files, two minutes each, by cargo-fuzz, which it installs"
 	@echo "make soak    ten thousand calls that are given up, in Python and Node"
 	@echo "make clean   remove what was built"
 
@@ -50,6 +51,9 @@ bench-compose: setup
 
 compose-golden:
 	@tests/compose/golden
+
+fuzz:
+	@tests/fuzz
 
 soak: setup
 	@tests/soak/run

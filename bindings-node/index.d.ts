@@ -216,15 +216,6 @@ export type ErrorKind = 'invalid_input' | 'invalid_compose' | 'not_found' | 'alr
 export type Health = 'starting' | 'healthy' | 'unhealthy' | (string & {})
 
 /**
- * What files may reach.
- * - `trusted`: Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
- * - `untrusted`: Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
- * by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
- * Variables of this process are given to the file unless they are left out.
- */
-export type LoadPolicy = 'trusted' | 'untrusted'
-
-/**
  * What a machine does.
  * - `running`: It runs.
  * - `paused`: It is held still.
@@ -1518,10 +1509,43 @@ export interface LoadOptions {
   profiles?: Iterable<string> | null
   /** The project's name in place of the file's. */
   name?: string | null
-  /** What files may reach; default: `trusted`. */
-  policy?: LoadPolicy | null
-  /** Folders beside the project's own that the policy `untrusted` allows. */
+  /**
+   * What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+   * `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+   * watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+   * Variables of this process are given to files in any case, unless `clearEnv` leaves them out.
+   */
+  policy?: 'trusted' | 'untrusted' | LoadPolicy | null
+  /** Folders that the policy allows beside the project's own and those that it names itself. */
   roots?: Iterable<string | URL> | null
+}
+
+/** What files may reach, where neither `trusted` nor `untrusted` fits. Links are followed before a path is judged. */
+export interface LoadPolicy {
+  /**
+   * Folders beside the project's own that files may be read from, and that services may mount, build and watch. An
+   * empty list leaves the project folder; without a list, any place may be reached. Where there is a list, devices,
+   * the engine's socket, keys of the SSH agent and programs that provide services are refused, too.
+   */
+  roots?: Iterable<string | URL> | null
+  /** Whether files may name absolute paths, and those that begin with `~`; default: yes. */
+  absolute?: boolean | null
+  /**
+   * Whether services may be built from contexts of other hosts (git, HTTP), which the engine fetches; default: yes.
+   * `include` and `extends` never fetch anything.
+   */
+  remotes?: boolean | null
+  /** The largest file that is read; default and most 8 MiB. */
+  maxFile?: number | string | null
+  /** How much is read in all; default and most 128 MiB. */
+  maxTotal?: number | string | null
+  /** How many files are read; default and most 2,000. */
+  maxFiles?: number | null
+}
+/** What files may reach, where neither `trusted` nor `untrusted` fits. Links are followed before a path is judged. */
+export const LoadPolicy: {
+  (options?: LoadPolicy): LoadPolicy
+  new (options?: LoadPolicy): LoadPolicy
 }
 
 /** What was loaded from an archive. */

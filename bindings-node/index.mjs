@@ -27,6 +27,7 @@ export const {
   EngineConfig,
   HealthCheck,
   InitSwarm,
+  LoadPolicy,
   MachineSpec,
   Mount,
   RegistryAuth,

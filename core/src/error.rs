@@ -456,8 +456,11 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// The nearest of `known` to `name`, when it is near enough to be a slip.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Names that somebody made to be long would take long.
+    const LONGEST: usize = 100;
     known
         .into_iter()
+        .filter(|k| k.len() <= LONGEST && name.len() <= LONGEST)
         .map(|k| (strsim::damerau_levenshtein(name, k), k))
         .filter(|(distance, k)| *distance <= (k.len().max(name.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)

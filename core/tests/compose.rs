@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dockerkit::{Error, ErrorKind, Project};
+use dockerkit::{
+    Error, ErrorKind, Project,
+    compose::{LoadPolicy, Policy},
+};
 use serde_json::Value;
 
 fn top() -> PathBuf {
@@ -274,30 +277,142 @@ async fn an_untrusted_file_reaches_nothing_outside_its_folder() {
         "volumes: [{type: volume, source: v, target: /x}]".to_owned(),
         "develop: {watch: [{path: ../x, action: rebuild}]}".to_owned(),
         "credential_spec: {file: ../x}".to_owned(),
+        "use_api_socket: true".to_owned(),
+        "provider: {type: sh}".to_owned(),
+        "devices: ['/dev/sda:/dev/sda']".to_owned(),
+        "build: {context: ., ssh: [default]}".to_owned(),
+        "build: https://example.org/a.git".to_owned(),
+        "build: {context: ., additional_contexts: {x: 'https://example.org/a.git'}}".to_owned(),
+        "label_file: ../x.labels".to_owned(),
+        "volumes: ['./a/../../x:/x']".to_owned(),
+        "volumes: ['.//link///secret.env:/x']".to_owned(),
+        "volumes: ['./%2e%2e/../../etc:/x']".to_owned(),
+        "volumes: [{type: bind, source: \"\\x2e\\x2e/\\u002e./etc\", target: /x}]".to_owned(),
+        format!("volumes: ['./{}:/x']", "a/".repeat(3_000)),
+        "volumes: ['/dev:/x']".to_owned(),
+        "volumes: ['/proc/self/cwd/in.env:/x']".replace("cwd", "root"),
+        "develop: {watch: [{path: ./link, action: rebuild}]}".to_owned(),
+        "build: {context: ./none, dockerfile: none/../../../x}".to_owned(),
     ];
     let rest =
         "secrets: {s: {file: /etc/passwd}}\nconfigs: {c: {file: link/secret.env}}\nvolumes: {v: {driver: local, driver_opts: {o: bind, device: /etc}}}\n";
     for body in bodies {
         let text = format!("services:\n  web:\n    image: i\n    {body}\n{rest}");
         std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
-        let e =
-            Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(dockerkit::compose::LoadPolicy::Untrusted).await;
+        let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(Policy::Untrusted).await;
         let e = e.map(|_| ()).expect_err(&body);
         assert!(format!("{e}").contains("outside"), "{body}: {e}");
         assert!(!format!("{e:?}").contains("hunter2"), "{body}");
     }
+    // The engine's own driver mounts what its options say.
+    for options in [
+        "{o: bind, device: etc}",
+        "{o: 'ro,rbind', type: none, device: /etc}",
+        "{type: overlay, device: overlay, o: 'lowerdir=/etc,upperdir=/tmp/u,workdir=/tmp/w'}",
+        "{type: ext4, device: /dev/sda1}",
+        "{type: proc, device: proc}",
+        "{type: nfs, o: 'addr=10.0.0.1', device: ':/x'}",
+        "{type: tmpfs, o: bind, device: /etc}",
+    ] {
+        let text = format!("services: {{web: {{image: i, volumes: [{{type: volume, source: v, target: /x}}]}}}}\nvolumes: {{v: {{driver_opts: {options}}}}}\n");
+        let e = Project::parse(text).project_dir(folder.path().to_owned()).clear_env(true).policy(Policy::Untrusted).await.expect_err(options);
+        assert!(e.to_string().contains("outside"), "{options}: {e}");
+    }
+    for options in ["{}", "{type: tmpfs, device: tmpfs, o: 'size=1m'}", "{type: none, o: bind, device: ./data}"] {
+        let text = format!(
+            "services: {{web: {{image: i, volumes: [{{type: volume, source: v, target: /x}}]}}}}\nvolumes: {{v: {{driver: local, driver_opts: {options}}}}}\n"
+        );
+        Project::parse(text).project_dir(folder.path().to_owned()).clear_env(true).policy(Policy::Untrusted).await.expect(options);
+    }
     for include in ["link/base.yaml", "/etc/hostname"] {
         std::fs::write(folder.path().join("compose.yaml"), format!("include: ['{include}']\nservices: {{web: {{image: i}}}}\n")).unwrap();
-        let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(dockerkit::compose::LoadPolicy::Untrusted).await.unwrap_err();
+        let e = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(Policy::Untrusted).await.unwrap_err();
         assert!(e.to_string().contains("outside"), "{e}");
     }
     let fine = "services:\n  web: {image: i, env_file: in.env, volumes: ['./data:/x', 'v:/y'], build: ./later}\nvolumes: {v: }\n"
         .replace("'v:/y'", "{type: volume, source: v, target: /y}");
     std::fs::write(folder.path().join("compose.yaml"), fine).unwrap();
-    let project = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(dockerkit::compose::LoadPolicy::Untrusted).await.unwrap();
+    let project = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(Policy::Untrusted).await.unwrap();
     assert_eq!(project.model().services["web"].environment["IN"].as_deref(), Some("1"));
     let roots = vec![outside.path().to_owned()];
     std::fs::write(folder.path().join("compose.yaml"), "services: {web: {image: i, env_file: link/secret.env}}\n").unwrap();
-    let call = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(dockerkit::compose::LoadPolicy::Untrusted);
+    let call = Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(Policy::Untrusted);
     assert!(call.roots(roots).await.is_ok(), "a folder that the caller allows");
+}
+
+#[tokio::test]
+async fn the_variables_of_an_untrusted_project_lie_in_its_folder() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret.env"), "KEY=hunter2\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("compose.yaml"), "services: {web: {image: 'i:${KEY}'}}\n").unwrap();
+    let load = || Project::load(folder.path().join("compose.yaml")).clear_env(true).policy(Policy::Untrusted);
+    let dotenv = folder.path().join(".env");
+    std::os::unix::fs::symlink(outside.path().join("secret.env"), &dotenv).unwrap();
+    assert_eq!(load().await.unwrap_err().kind(), ErrorKind::Forbidden, "a link");
+    std::fs::remove_file(&dotenv).unwrap();
+    std::fs::write(&dotenv, "COMPOSE_FILE=/etc/passwd\nKEY=v\n").unwrap();
+    assert_eq!(load().await.unwrap().model().services["web"].image, "i:v");
+    let found = Project::load(Vec::new()).project_dir(folder.path().to_owned()).clear_env(true).policy(Policy::Untrusted).await;
+    assert_eq!(found.unwrap_err().kind(), ErrorKind::Forbidden, "files that variables name");
+}
+
+#[tokio::test]
+async fn a_policy_says_what_files_may_reach() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(other.path().join("x.env"), "KEY=value\n").unwrap();
+    std::fs::write(folder.path().join("in.env"), "KEY=inside\n").unwrap();
+    let load = |body: &str, policy: LoadPolicy| {
+        std::fs::write(folder.path().join("compose.yaml"), format!("services:\n  web:\n    image: i\n    {body}\n")).unwrap();
+        Project::load(folder.path().join("compose.yaml")).clear_env(true).env([("HOME", "/root")]).policy(policy)
+    };
+    let any = LoadPolicy::default;
+    let out = format!("env_file: {}/x.env", other.path().display());
+    let relative = format!("env_file: ../{}/x.env", other.path().file_name().unwrap().to_str().unwrap());
+    // Where nothing is said, all is as with `trusted`.
+    assert_eq!(load(&out, any()).await.unwrap().model().services["web"].environment["KEY"].as_deref(), Some("value"));
+    // Folders.
+    let roots = |all: &[&std::path::Path]| any().roots(all.iter().map(|p| p.to_path_buf()).collect::<Vec<_>>());
+    for body in [&out, &relative] {
+        let e = load(body, roots(&[])).await.unwrap_err();
+        assert_eq!((e.kind(), e.to_string().contains("outside")), (ErrorKind::InvalidCompose, true), "{body}: {e}");
+        load(body, roots(&[other.path()])).await.unwrap();
+    }
+    load("env_file: in.env", roots(&[])).await.unwrap();
+    // Absolute paths, as they are written.
+    let here = folder.path().display();
+    for body in [
+        out.clone(),
+        format!("env_file: {here}/in.env"),
+        format!("label_file: {here}/in.env"),
+        format!("extends: {{file: {here}/compose.yaml, service: web}}"),
+        format!("volumes: ['{here}/x:/x']"),
+        "volumes: ['~/x:/x']".to_owned(),
+        "volumes: ['C:/x:/x']".to_owned(),
+        format!("build: {here}"),
+        format!("build: {{context: ., dockerfile: {here}/Dockerfile}}"),
+        format!("build: {{context: ., additional_contexts: {{x: {here}}}}}"),
+        format!("develop: {{watch: [{{path: {here}, action: rebuild}}]}}"),
+        format!("secrets: [s]\nsecrets: {{s: {{file: {here}/in.env}}}}"),
+        format!("image: j\ninclude: [{here}/in.yaml]").replacen("image: j", "hostname: j", 1),
+    ] {
+        let e = load(&body, any().absolute(false)).await.map(|_| ()).expect_err(&body);
+        assert!(e.diagnostics().iter().any(|d| d.message.contains("is an absolute path") && d.line > 0 && !d.path.is_empty()), "{body}: {e}");
+    }
+    load("env_file: in.env\n    volumes: ['./x:/x', 'vv:/y']\n    build: .\nvolumes: {vv: }", any().absolute(false)).await.unwrap();
+    // Contexts of other hosts.
+    for body in ["build: https://example.org/a.git", "build: 'git@example.org:a.git'", "build: {context: ., additional_contexts: {x: 'https://example.org/a'}}"]
+    {
+        let e = load(body, any().remotes(false)).await.map(|_| ()).expect_err(body);
+        assert!(e.to_string().contains("other hosts"), "{body}: {e}");
+        load(body, any().remotes(true)).await.unwrap();
+    }
+    load("build: {context: ., additional_contexts: {x: 'docker-image://alpine'}}", any().remotes(false)).await.unwrap();
+    // Sizes and numbers.
+    std::fs::write(folder.path().join("in.env"), format!("KEY={}\n", "x".repeat(5_000))).unwrap();
+    load("env_file: in.env", any().max_file(6_000)).await.unwrap();
+    for (policy, expected) in [(any().max_file(4_096), "4 KiB"), (any().max_total(5_000), "too large"), (any().max_files(1u32), "more than 1 files")] {
+        let e = load("env_file: in.env", policy).await.unwrap_err();
+        assert!(e.to_string().contains(expected), "{e}");
+    }
 }

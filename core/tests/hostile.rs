@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dockerkit::{ErrorKind, Project, compose::LoadPolicy};
+use dockerkit::{ErrorKind, Project, compose::Policy};
 
 const GOOD: &str = "name: shop\nx-base: &base\n  image: web:1\n  environment: {A: '1', B: '2'}\nservices:\n  web:\n    <<: *base\n    ports: ['8080:80']\n    volumes: ['data:/var/lib/data', './conf:/conf:ro']\n    healthcheck:\n      test: [CMD, 'true']\n      interval: 10s\n    deploy:\n      resources:\n        limits: {cpus: '0.5', memory: 64m}\n  db:\n    image: db:2\n    depends_on: [web]\n    networks: [back]\nnetworks:\n  back: {}\nvolumes:\n  data:\n";
 
@@ -261,7 +261,7 @@ fn mutated(numbers: &mut Numbers) -> Vec<u8> {
 async fn judge(folder: &Path, name: &str, text: &[u8], placed: &mut (usize, usize), slowest: &mut (Duration, String)) {
     std::fs::write(folder.join("compose.yaml"), text).unwrap();
     let start = Instant::now();
-    let answer = Project::load(folder.join("compose.yaml")).clear_env(true).policy(LoadPolicy::Trusted).await;
+    let answer = Project::load(folder.join("compose.yaml")).clear_env(true).policy(Policy::Trusted).await;
     let took = start.elapsed();
     if took > slowest.0 {
         *slowest = (took, name.to_owned());

@@ -3,9 +3,10 @@
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
-const { Project, errors } = require('dockerkit')
+const { LoadPolicy, Project, errors } = require('dockerkit')
 
 const top = path.join(__dirname, '..', 'compose')
 const cases = path.join(top, 'cases')
@@ -93,4 +94,38 @@ test('a project is changed from code', async () => {
     assert.ok(first)
     return first.path === 'services.web.imag' && first.suggestion === 'image'
   })
+})
+
+test('a policy says what files may reach', async () => {
+  const place = fs.mkdtempSync(path.join(os.tmpdir(), 'policy-'))
+  try {
+    const [folder, other] = ['app', 'other'].map((name) => path.join(place, name))
+    for (const each of [folder, other]) fs.mkdirSync(/** @type {string} */ (each))
+    fs.writeFileSync(`${other}/x.env`, 'KEY=value\n')
+    const file = `${folder}/compose.yaml`
+    fs.writeFileSync(file, `services: {web: {image: i, env_file: ${other}/x.env}}\n`)
+    for (const policy of [{}, { roots: [`${other}`] }, LoadPolicy({ maxFile: '4k', maxTotal: 8192, maxFiles: 2 })]) {
+      const config = await (await Project.load(file, { policy })).config()
+      assert.deepEqual(config.services.web.environment, { KEY: 'value' })
+    }
+    for (const [policy, said] of /** @type {const} */ ([
+      [{ roots: [] }, /outside/],
+      [{ absolute: false }, /absolute path/],
+      [{ maxFiles: 1 }, /more than 1 files/],
+      [{ maxFile: 20 }, /too large/],
+      [{ maxTotal: 30 }, /too large/],
+    ])) {
+      await assert.rejects(Project.load(file, { policy }), (e) => e instanceof errors.InvalidComposeError && said.test(e.message))
+    }
+    fs.writeFileSync(file, 'services: {web: {build: https://example.org/a.git}}\n')
+    await Project.load(file, { policy: 'trusted' })
+    await assert.rejects(Project.load(file, { policy: 'untrusted' }), /other hosts/)
+    await assert.rejects(Project.load(file, { policy: { remotes: false } }), /other hosts/)
+    // @ts-expect-error: no such word
+    await assert.rejects(Project.load(file, { policy: 'none' }), errors.InvalidInputError)
+    // @ts-expect-error: no such option
+    await assert.rejects(Project.load(file, { policy: { rots: [] } }), /rots/)
+  } finally {
+    fs.rmSync(place, { recursive: true })
+  }
 })

@@ -53,3 +53,40 @@ def test_a_wrong_key_is_reported_with_its_place(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(dk.errors.NotFound, match=r"none\.yaml"):
         dk.Project.load(tmp_path / "none.yaml")
+
+
+def test_a_policy_says_what_files_may_reach(tmp_path: Path) -> None:
+    folder, other = tmp_path / "app", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (other / "x.env").write_text("KEY=value\n")
+    file = folder / "compose.yaml"
+    file.write_text(f"services: {{web: {{image: i, env_file: {other / 'x.env'}}}}}\n")
+    good: list[dk.LoadPolicy] = [dk.LoadPolicy(), dk.LoadPolicy(roots=[other]), dk.LoadPolicy(max_file="4k", max_total=8192, max_files=2)]
+    for policy in good:
+        assert dk.Project.load(file, policy=policy).config()["services"]["web"]["environment"] == {"KEY": "value"}
+    bad = [
+        (dk.LoadPolicy(roots=[]), "outside"),
+        (dk.LoadPolicy(absolute=False), "absolute path"),
+        (dk.LoadPolicy(max_files=1), "more than 1 files"),
+        (dk.LoadPolicy(max_file=20), "too large"),
+        (dk.LoadPolicy(max_total=30), "too large"),
+    ]
+    for policy, said in bad:
+        with pytest.raises(dk.errors.InvalidCompose, match=said):
+            dk.Project.load(file, policy=policy)
+    file.write_text("services: {web: {build: https://example.org/a.git}}\n")
+    dk.Project.load(file, policy="trusted")
+    for remote in ("untrusted", dk.LoadPolicy(remotes=False)):
+        with pytest.raises(dk.errors.InvalidCompose, match="other hosts"):
+            dk.Project.load(file, policy=remote)
+
+
+def test_a_policy_is_one_of_two_words_or_an_object() -> None:
+    text = "name: a\nservices: {web: {image: i}}"
+    with pytest.raises(dk.errors.InvalidInput, match="trusted"):
+        dk.Project.parse(text, policy="none")  # type: ignore[arg-type]
+    with pytest.raises(dk.errors.InvalidInput):
+        dk.Project.parse(text, policy={"rots": []})
+    with pytest.raises((TypeError, dk.errors.InvalidInput)):
+        dk.LoadPolicy(rots=[])  # type: ignore[call-arg]

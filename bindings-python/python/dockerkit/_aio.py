@@ -1766,8 +1766,11 @@ class Project(_Closing):
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+                `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+                watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+                Variables of this process are given to files in any case, unless `clear_env` leaves them out.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
         return await _call(__name__, "Project", "load", None, {"files": _many(files)}, options, ("handle", "Project"))
 
@@ -1785,8 +1788,11 @@ class Project(_Closing):
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+                `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+                watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+                Variables of this process are given to files in any case, unless `clear_env` leaves them out.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
         return await _call(__name__, "Project", "parse", None, {"text": text}, options, ("handle", "Project"))
 

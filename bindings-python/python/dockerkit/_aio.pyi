@@ -2401,7 +2401,7 @@ class Project:
         clear_env: bool = False,
         profiles: Iterable[str] | None = None,
         name: str | None = None,
-        policy: LoadPolicy = "trusted",
+        policy: Literal["trusted", "untrusted"] | LoadPolicy | Mapping[str, Any] = "trusted",
         roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -2421,8 +2421,11 @@ class Project:
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+                `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+                watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+                Variables of this process are given to files in any case, unless `clear_env` leaves them out.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
     @staticmethod
     async def parse(
@@ -2434,7 +2437,7 @@ class Project:
         clear_env: bool = False,
         profiles: Iterable[str] | None = None,
         name: str | None = None,
-        policy: LoadPolicy = "trusted",
+        policy: Literal["trusted", "untrusted"] | LoadPolicy | Mapping[str, Any] = "trusted",
         roots: Iterable[str | PathLike[str]] | None = None,
         on_event: Callable[[Event], object] | None = None,
         deadline: float | timedelta | None = None,
@@ -2451,8 +2454,11 @@ class Project:
             clear_env: Leaves the variables of this process out.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
-            policy: What files may reach; default: `trusted`.
-            roots: Folders beside the project's own that the policy `untrusted` allows.
+            policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+                `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+                watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+                Variables of this process are given to files in any case, unless `clear_env` leaves them out.
+            roots: Folders that the policy allows beside the project's own and those that it names itself.
         """
     async def config(self, *, on_event: Callable[[Event], object] | None = None, deadline: float | timedelta | None = None) -> Any:
         """The model as docker compose prints it with `config --format json`, with `$` as it is.

@@ -219,6 +219,12 @@ class JoinTokens(_Model):
     _hidden = ("worker", "manager", )
 
 
+class LoadPolicy(_Model):
+    """What files may reach, where neither `trusted` nor `untrusted` fits. Links are followed before a path is judged."""
+    __slots__ = ("roots", "absolute", "remotes", "max_file", "max_total", "max_files", )
+    _fields = ("roots", "absolute", "remotes", "max_file", "max_total", "max_files", )
+
+
 class LoadReport(_Model):
     """What was loaded from an archive."""
     __slots__ = ("images", )
@@ -484,10 +490,6 @@ ErrorKind = str
 
 # One of a few texts, which the stubs name.
 Health = str
-
-
-# One of a few texts, which the stubs name.
-LoadPolicy = str
 
 
 # One of a few texts, which the stubs name.

@@ -19,8 +19,6 @@ ErrorKind = Literal["invalid_input", "invalid_compose", "not_found", "already_ex
 
 Health = Literal["starting", "healthy", "unhealthy"] | str
 
-LoadPolicy = Literal["trusted", "untrusted"]
-
 MachineState = Literal["running", "paused", "stopping", "stopped", "not_found", "unreachable"]
 
 NodeRole = Literal["worker", "manager"]
@@ -1000,6 +998,34 @@ class JoinTokens(_Model):
     @property
     def manager(self) -> str:
         """As a manager."""
+
+@final
+class LoadPolicy(_Model):
+    """What files may reach, where neither `trusted` nor `untrusted` fits. Links are followed before a path is judged."""
+    def __init__(self, *, roots: Iterable[str | PathLike[str]] | None = None, absolute: bool | None = None, remotes: bool | None = None, max_file: int | str | None = None, max_total: int | str | None = None, max_files: int | None = None) -> None: ...
+    @property
+    def roots(self) -> list[str] | None:
+        """Folders beside the project's own that files may be read from, and that services may mount, build and watch. An
+        empty list leaves the project folder; without a list, any place may be reached. Where there is a list, devices,
+        the engine's socket, keys of the SSH agent and programs that provide services are refused, too.
+        """
+    @property
+    def absolute(self) -> bool | None:
+        """Whether files may name absolute paths, and those that begin with `~`; default: yes."""
+    @property
+    def remotes(self) -> bool | None:
+        """Whether services may be built from contexts of other hosts (git, HTTP), which the engine fetches; default: yes.
+        `include` and `extends` never fetch anything.
+        """
+    @property
+    def max_file(self) -> int | None:
+        """The largest file that is read; default and most 8 MiB."""
+    @property
+    def max_total(self) -> int | None:
+        """How much is read in all; default and most 128 MiB."""
+    @property
+    def max_files(self) -> int | None:
+        """How many files are read; default and most 2,000."""
 
 @final
 class LoadReport(_Model):

@@ -19,7 +19,7 @@ mod write;
 pub use app::{App, AppInit, AppProperties, UpOptions, UpReport};
 #[cfg(any(test, feature = "fuzzing"))]
 pub use load::fuzz;
-pub use load::{LoadOptions, LoadPolicy};
+pub use load::{LoadOptions, LoadPolicy, Policy};
 pub use ops::{AppLog, AppLogOptions, AppSummary, DownOptions, KillServices, PsOptions, ServiceOptions};
 pub use project::{Files, Project, ProjectProperties};
 pub use reconcile::Recreate;

@@ -118,6 +118,11 @@ impl Project {
         self.0.settings.variables.get(name).cloned()
     }
 
+    /// What no active service uses.
+    pub(crate) fn unused(&self) -> &Model {
+        &self.0.unused
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.0
     }

@@ -144,7 +144,7 @@ pub(crate) fn reconcile(model: &Model, world: &World, wish: &Wish) -> Result<Rec
     let mut out = Reconciled::default();
     let mut networks: HashMap<&str, usize> = HashMap::new();
     let mut volumes: HashMap<&str, usize> = HashMap::new();
-    let used = |f: &dyn Fn(&Service) -> Vec<String>| -> BTreeSet<String> { names.iter().filter_map(|n| model.services.get(n)).flat_map(f).collect() };
+    let used = |f: &dyn Fn(&Service) -> Vec<String>| -> BTreeSet<String> { names.iter().filter_map(|n| model.services.get(n)).flat_map(|s| f(s)).collect() };
     for key in used(&|s| s.networks.keys().cloned().collect()) {
         let Some((key, network)) = model.networks.get_key_value(&key) else { continue };
         match world.networks.get(&network.name) {
@@ -335,7 +335,7 @@ mod tests {
     fn model() -> Model {
         let mut model = Model { name: "p".into(), ..Model::default() };
         for name in ["api", "web"] {
-            model.services.insert(name.into(), Service { name: name.into(), image: "i".into(), ..Service::default() });
+            model.services.insert(name.into(), Box::new(Service { name: name.into(), image: "i".into(), ..Service::default() }));
         }
         let needs = Dependency { condition: "service_started".into(), required: true, restart: false };
         model.services.get_mut("web").unwrap().depends_on.insert("api".into(), needs);
@@ -352,7 +352,7 @@ mod tests {
             state: "running".into(),
             ..Found::default()
         };
-        World { containers: model.services.values().map(found).collect(), images: [("i".to_owned(), Some("x".to_owned()))].into(), ..World::default() }
+        World { containers: model.services.values().map(|s| found(s)).collect(), images: [("i".to_owned(), Some("x".to_owned()))].into(), ..World::default() }
     }
 
     fn actions(model: &Model, world: &World, wish: &Wish) -> Vec<String> {

@@ -12,7 +12,7 @@ use super::{
     versions::{self, File},
 };
 use crate::{
-    compose::Project,
+    compose::{Project, model::ConfigObject},
     engine::{Req, text},
     error::{Error, ErrorKind, Result},
     plan::{Change, Step},
@@ -61,8 +61,13 @@ impl Planned {
 pub(crate) fn desired(project: &Project, stack: &str, salt: &str) -> Result<Desired> {
     let model = project.model();
     let naming = Naming { stack, project: &model.name };
-    let secrets = versions::files(project, naming, "secrets", &model.secrets, salt)?;
-    let configs = versions::files(project, naming, "configs", &model.configs, salt)?;
+    // Networks that no service joins are left out; secrets and configs are made, used or not: `docker stack deploy` does so.
+    let unused = project.unused();
+    let with = |used: &BTreeMap<String, ConfigObject>, unused: &BTreeMap<String, ConfigObject>| -> BTreeMap<String, ConfigObject> {
+        used.iter().chain(unused.iter().filter(|(_, o)| !o.external)).map(|(k, o)| (k.clone(), o.clone())).collect()
+    };
+    let secrets = versions::files(project, naming, "secrets", &with(&model.secrets, &unused.secrets), salt)?;
+    let configs = versions::files(project, naming, "configs", &with(&model.configs, &unused.configs), salt)?;
     let names = |files: &BTreeMap<String, File>| files.iter().map(|(k, f)| (k.clone(), f.name.clone())).collect::<BTreeMap<_, _>>();
     let (secret_names, config_names) = (names(&secrets), names(&configs));
     let mut services = Vec::new();
@@ -302,4 +307,24 @@ async fn with_ids(swarm: &Swarm, spec: &Value) -> Result<Value> {
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `docker stack deploy` has it: of what no service uses, it makes secrets and configs, no networks, and it does
+    /// not ask for external ones.
+    #[tokio::test]
+    async fn secrets_and_configs_that_nothing_uses_are_made_and_networks_are_not() {
+        let text = "name: p\nservices: {web: {image: i, secrets: [used], networks: [front]}}\nnetworks: {front: , back: }\n\
+            secrets: {used: {environment: S}, idle: {environment: S}, other: {external: true}}\n\
+            configs: {idle: {content: c}, other: {external: true}}\n";
+        let project = Project::parse(text).clear_env(true).env([("S", "s")]).await.unwrap();
+        let found = desired(&project, "p", "salt").unwrap();
+        let mut files: Vec<(&str, bool)> = found.files.iter().map(|f| (f.kind, f.name.contains("idle") || f.name.contains("used"))).collect();
+        files.sort_unstable();
+        assert_eq!(files, [("configs", true), ("secrets", true), ("secrets", true)]);
+        assert_eq!(found.networks.keys().collect::<Vec<_>>(), ["p_front"]);
+    }
 }

@@ -34,12 +34,12 @@ fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problem
     if let Some(build) = node.get_mut("build") {
         self::build(build, &trail.key("build"), problems);
     }
-    change(node, "depends_on", depends_on);
-    change(node, "env_file", env_files);
-    change(node, "label_file", text_or_list);
-    change(node, "dns", text_or_list);
-    change(node, "networks", names);
-    change(node, "models", names);
+    change(node, "depends_on", trail, problems, depends_on);
+    change(node, "env_file", trail, problems, env_files);
+    change(node, "label_file", trail, problems, text_or_list);
+    change(node, "dns", trail, problems, text_or_list);
+    change(node, "networks", trail, problems, names);
+    change(node, "models", trail, problems, names);
     if let Some(extends) = node.get_mut("extends")
         && let Yaml::Text(_) = &extends.value
     {
@@ -116,10 +116,14 @@ fn build(node: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
     ulimits(node.get_mut("ulimits"), &trail.key("ulimits"), problems);
 }
 
-fn change(node: &mut Node, name: &str, with: impl Fn(&Node) -> Option<Node>) {
-    if let Some(inner) = node.get_mut(name)
-        && let Some(changed) = with(inner)
-    {
+fn change(node: &mut Node, name: &str, trail: &Trail<'_>, problems: &mut Problems, with: impl Fn(&Node) -> Option<Node>) {
+    let Some(inner) = node.get_mut(name) else { return };
+    // The most that an item of a list becomes: a mapping of two entries, and its key.
+    let most = if matches!(inner.value, Yaml::List(_)) { inner.items().len() * 6 } else { 0 };
+    if let Err(expected) = problems.left.write(most) {
+        problems.errors.push(inner.unexpected(&trail.key(name), &expected));
+        inner.value = Yaml::Broken;
+    } else if let Some(changed) = with(inner) {
         *inner = Node { mark: inner.mark, ..changed };
     }
 }
@@ -135,7 +139,15 @@ fn each(node: &mut Node, name: &str, trail: &Trail<'_>, problems: &mut Problems,
             out.push(item.clone());
             continue;
         }
-        match with(item) {
+        let is_short = item.entries().is_none();
+        let found = with(item);
+        let count = found.as_ref().map_or(0, |more| if is_short { more.iter().map(Node::count).sum() } else { 0 });
+        if let Err(expected) = problems.left.write(count) {
+            problems.errors.push(item.unexpected(&trail.index(i), &expected));
+            list.value = Yaml::Broken;
+            return;
+        }
+        match found {
             Ok(more) => out.extend(more),
             Err(expected) => {
                 problems.errors.push(item.unexpected(&trail.index(i), &expected));

@@ -11,6 +11,9 @@ use crate::{
     error::{escape, nearest},
 };
 
+/// So many problems get a suggestion.
+const SUGGESTED: usize = 50;
+
 struct Checker<'a> {
     model: &'a Model,
     whole: &'a Node,
@@ -47,7 +50,7 @@ pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
     if let Some(cycle) = cycle(model) {
         let first = cycle.first().cloned().unwrap_or_default();
         let names: Vec<String> = cycle.iter().map(|n| escape(n).into_owned()).collect();
-        checker.wrong(&["services", &first, "depends_on"], &format!("the services depend on each other in a circle: {}", names.join(" -> ")), None);
+        checker.wrong(&["services", &first, "depends_on"], &format!("the services depend on each other in a circle: {}", super::limits::row(&names)), None);
     }
 }
 
@@ -90,10 +93,17 @@ impl Checker<'_> {
     }
 
     fn missing<'k>(&mut self, path: &[&str], what: &str, name: &str, known: impl Iterator<Item = &'k String>) {
+        if self.problems.errors.is_full() {
+            return;
+        }
         let node = self.find(path);
         let (shown, near) = match &node.variable {
             Some(names) => (format!("of the name that {names} gives"), None),
-            None => (format!("`{}`", escape(name)), nearest(name, known.map(String::as_str)).map(str::to_owned)),
+            None => {
+                // Looking for a name among many takes long: the first ones get a suggestion.
+                let looks = self.problems.errors.len() < SUGGESTED;
+                (format!("`{}`", escape(name)), nearest(name, known.filter(|_| looks).map(String::as_str)).map(str::to_owned))
+            }
         };
         self.wrong(path, &format!("there is no {what} {shown}"), near);
         if let Some(last) = self.problems.errors.last_mut() {
@@ -106,20 +116,25 @@ impl Checker<'_> {
         let at = ["services", name];
         let path = |more: &[&'static str]| -> Vec<String> { at.iter().copied().chain(more.iter().copied()).map(str::to_owned).collect() };
         let with = |base: &[String], last: &str| -> Vec<String> { base.iter().cloned().chain([last.to_owned()]).collect() };
-        let mut found: Vec<(Vec<String>, &str, String, Vec<&String>)> = Vec::new();
+        let mut found: Vec<(Vec<String>, &str, String)> = Vec::new();
+        // Of many, more than can be told are not kept.
+        let mut add = |path: Vec<String>, what: &'static str, name: &str| {
+            if found.len() < super::MOST_PROBLEMS {
+                found.push((path, what, name.to_owned()));
+            }
+        };
         for (other, dependency) in &service.depends_on {
             if model.services.contains_key(other) || (!dependency.required && model.disabled.contains_key(other)) || self.is_broken(&["services", other]) {
                 continue;
             }
-            let what = if model.disabled.contains_key(other) { "active service" } else { "service" };
-            found.push((with(&path(&["depends_on"]), other), what, other.clone(), model.services.keys().collect()));
+            add(with(&path(&["depends_on"]), other), if model.disabled.contains_key(other) { "active service" } else { "service" }, other);
         }
         for network in service.networks.keys().filter(|n| !model.networks.contains_key(*n)) {
-            found.push((with(&path(&["networks"]), network), "network", network.clone(), model.networks.keys().collect()));
+            add(with(&path(&["networks"]), network), "network", network);
         }
         for (i, volume) in service.volumes.iter().enumerate() {
             if volume.kind == "volume" && !volume.source.is_empty() && !model.volumes.contains_key(&volume.source) {
-                found.push((with(&path(&["volumes"]), &format!("[{i}]")), "volume", volume.source.clone(), model.volumes.keys().collect()));
+                add(with(&path(&["volumes"]), &format!("[{i}]")), "volume", &volume.source);
             }
         }
         for (list, references, known, what) in [
@@ -128,26 +143,26 @@ impl Checker<'_> {
             (&["build", "secrets"][..], service.build.as_ref().map_or(&Vec::new(), |b| &b.secrets), &model.secrets, "secret"),
         ] {
             for (i, reference) in references.iter().enumerate().filter(|(_, r)| !known.contains_key(&r.source)) {
-                found.push((with(&path(list), &format!("[{i}]")), what, reference.source.clone(), known.keys().collect()));
+                add(with(&path(list), &format!("[{i}]")), what, &reference.source);
             }
         }
         for used in service.models.keys().filter(|m| !model.models.contains_key(*m)) {
-            found.push((with(&path(&["models"]), used), "model", used.clone(), model.models.keys().collect()));
+            add(with(&path(&["models"]), used), "model", used);
         }
-        for (path, what, name, known) in found {
+        for (path, what, name) in found {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let last = path.last().copied().unwrap_or_default();
-            let section = match what {
-                "network" => "networks",
-                "volume" => "volumes",
-                "secret" => "secrets",
-                "config" => "configs",
-                "model" => "models",
-                _ => "services",
+            let (section, known): (_, Box<dyn Iterator<Item = &String>>) = match what {
+                "network" => ("networks", Box::new(model.networks.keys())),
+                "volume" => ("volumes", Box::new(model.volumes.keys())),
+                "secret" => ("secrets", Box::new(model.secrets.keys())),
+                "config" => ("configs", Box::new(model.configs.keys())),
+                "model" => ("models", Box::new(model.models.keys())),
+                _ => ("services", Box::new(model.services.keys())),
             };
             // What is there and wrong has been told.
             if !self.is_broken(&[section, if last.starts_with('[') { &name } else { last }]) {
-                self.missing(&path, what, &name, known.into_iter());
+                self.missing(&path, what, &name, known);
             }
         }
         for (context, value) in service.build.iter().flat_map(|b| &b.additional_contexts) {

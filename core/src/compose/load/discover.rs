@@ -55,7 +55,7 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
             let before = all.clone();
             let lookup = |name: &str| env.get(name).or_else(|| before.get(name)).cloned();
             let mut unset = Vec::new();
-            let found = dotenv::parse(&text, &lookup, &mut |n| unset.push(n.to_owned()))
+            let found = dotenv::parse(&text, &lookup, &mut |n| super::interpolate::note(&mut unset, n))
                 .map_err(|w| Error::compose(vec![w.diagnostic(&file.display().to_string(), "")]))?;
             all.extend(found);
             for name in unset {

@@ -19,6 +19,24 @@ impl Wrong {
     }
 }
 
+/// So many entries may a file have.
+const MOST_ENTRIES: usize = 100_000;
+/// So many bytes may its values come to, with those that they are made of.
+const MOST_BYTES: usize = 32 << 20;
+
+struct Left {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn take(&mut self, bytes: usize) -> Result<(), &'static str> {
+        self.entries = self.entries.checked_sub(1).ok_or("the file has more than 100,000 entries")?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or("the file's values come to more than 32 MiB when variables are filled in")?;
+        Ok(())
+    }
+}
+
 /// White space within a line.
 fn is_space(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
@@ -28,6 +46,7 @@ fn is_space(c: char) -> bool {
 /// `missing` is told of variables in values that are not set.
 pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut left = Left { entries: MOST_ENTRIES, bytes: MOST_BYTES };
     let whole = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let mut rest = whole.as_str();
     loop {
@@ -65,33 +84,42 @@ pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)
         }
         if end.is_some_and(|(_, c)| c == '\n') {
             if let Some(value) = outer(key) {
+                left.take(value.len()).map_err(wrong)?;
                 found.insert(key.to_owned(), value);
             }
             rest = after;
             continue;
         }
-        let (value, after) = value_of(after.trim_start_matches(is_space), &found, outer, missing).map_err(wrong)?;
+        let (value, after, looked) = value_of(after.trim_start_matches(is_space), &found, outer, missing).map_err(wrong)?;
+        left.take(value.len() + looked).map_err(wrong)?;
         found.insert(key.to_owned(), value);
         rest = after;
     }
 }
 
-fn value_of<'a>(text: &'a str, found: &BTreeMap<String, String>, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<(String, &'a str), &'static str> {
+fn value_of<'a>(
+    text: &'a str,
+    found: &BTreeMap<String, String>,
+    outer: Lookup<'_>,
+    missing: &mut dyn FnMut(&str),
+) -> Result<(String, &'a str, usize), &'static str> {
     let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned());
-    let mut fill =
-        |text: &str| interpolate::text(text, &lookup, missing).map(|o| o.text).map_err(|_| "a variable in the value is written wrongly or has no value");
+    let mut fill = |text: &str| {
+        interpolate::text(text, &lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value")
+    };
     let Some(quote @ ('\'' | '"')) = text.chars().next() else {
         let end = text.find('\n').unwrap_or(text.len());
         let (line, after) = text.split_at(end);
         let raw = line.split(" #").next().unwrap_or_default().trim_end();
-        return Ok((fill(raw)?, after));
+        let (value, looked) = fill(raw)?;
+        return Ok((value, after, looked));
     };
     let mut escaped = false;
     let mut raw = String::new();
     for (at, c) in text.char_indices().skip(1) {
         if c == quote && !escaped {
-            let value = if quote == '"' { fill(&unescape(&raw))? } else { raw };
-            return Ok((value, text.get(at + 1..).unwrap_or_default()));
+            let (value, looked) = if quote == '"' { fill(&unescape(&raw))? } else { (raw, 0) };
+            return Ok((value, text.get(at + 1..).unwrap_or_default(), looked));
         }
         if c == '\\' && !escaped {
             escaped = true;
@@ -163,6 +191,7 @@ fn unescape(text: &str) -> String {
 /// Reads a file in which values stand as they are: no quotes, no variables.
 pub(crate) fn parse_raw(text: &str, outer: Lookup<'_>) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found = BTreeMap::new();
+    let mut left = Left { entries: MOST_ENTRIES, bytes: MOST_BYTES };
     for (i, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
@@ -177,6 +206,7 @@ pub(crate) fn parse_raw(text: &str, outer: Lookup<'_>) -> Result<BTreeMap<String
             return Err(wrong("a name cannot hold white space"));
         }
         if let Some(value) = value.map(str::to_owned).or_else(|| outer(name)) {
+            left.take(value.len()).map_err(wrong)?;
             found.insert(name.to_owned(), value);
         }
     }

@@ -36,11 +36,24 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
             let outer = |key: &str| env.get(key).cloned();
             let before = |key: &str| outer(key).or_else(|| all.get(key).cloned().flatten());
             let mut unset = Vec::new();
-            let read = if file.format == "raw" { dotenv::parse_raw(&text, &outer) } else { dotenv::parse(&text, &before, &mut |n| unset.push(n.to_owned())) };
+            let read = if file.format == "raw" {
+                dotenv::parse_raw(&text, &outer)
+            } else {
+                dotenv::parse(&text, &before, &mut |n| super::interpolate::note(&mut unset, n))
+            };
             warn(&unset, &file.path, &trail, problems);
             match read {
-                Ok(found) => all.extend(found.into_iter().map(|(k, v)| (k, Some(v)))),
-                Err(wrong) => problems.errors.push(wrong.diagnostic(&file.path, &trail.path())),
+                Ok(found) => {
+                    if let Err(message) = afford(&found, problems) {
+                        problems.errors.push(at.problem(&trail, message));
+                        return;
+                    }
+                    all.extend(found.into_iter().map(|(k, v)| (k, Some(v))));
+                }
+                Err(wrong) => {
+                    problems.left.wrong_file(text.len());
+                    problems.errors.push(wrong.diagnostic(&file.path, &trail.path()));
+                }
             }
         }
         if !all.is_empty() {
@@ -63,9 +76,18 @@ pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, probl
             let (at, trail) = (item(whole, name, "label_file", i), list.index(i));
             let Some(text) = text(file, &at, &trail, loader, problems) else { continue };
             let mut unset = Vec::new();
-            match dotenv::parse(&text, &|_| None, &mut |n| unset.push(n.to_owned())) {
-                Ok(found) => labels.extend(found),
-                Err(wrong) => problems.errors.push(wrong.diagnostic(file, &trail.path())),
+            match dotenv::parse(&text, &|_| None, &mut |n| super::interpolate::note(&mut unset, n)) {
+                Ok(found) => {
+                    if let Err(message) = afford(&found, problems) {
+                        problems.errors.push(at.problem(&trail, message));
+                        return;
+                    }
+                    labels.extend(found);
+                }
+                Err(wrong) => {
+                    problems.left.wrong_file(text.len());
+                    problems.errors.push(wrong.diagnostic(file, &trail.path()));
+                }
             }
             warn(&unset, file, &trail, problems);
         }
@@ -77,6 +99,12 @@ pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, probl
     }
 }
 
+/// Takes what a file says from what is left.
+fn afford(found: &BTreeMap<String, String>, problems: &mut Problems) -> Result<(), String> {
+    problems.left.fold(found.len())?;
+    problems.left.bytes(found.iter().map(|(k, v)| k.len() + v.len()).sum())
+}
+
 fn warn(unset: &[String], file: &str, trail: &Trail<'_>, problems: &mut Problems) {
     for name in unset {
         let mut d = super::node::Place::default().diagnostic(&trail.path(), format!("the variable `{name}` is not set; an empty text is used"));
@@ -85,7 +113,11 @@ fn warn(unset: &[String], file: &str, trail: &Trail<'_>, problems: &mut Problems
     }
 }
 
-fn text(file: &str, at: &Node, trail: &Trail<'_>, loader: &Loader<'_>, problems: &mut Problems) -> Option<String> {
-    let read = if file.is_empty() { Err(Error::invalid("a path is missing")) } else { loader.text(Path::new(file)) };
+fn text(file: &str, at: &Node, trail: &Trail<'_>, loader: &Loader<'_>, problems: &mut Problems) -> Option<std::rc::Rc<str>> {
+    if let Err(message) = problems.left.may_fold() {
+        problems.errors.push(at.problem(trail, message));
+        return None;
+    }
+    let read = if file.is_empty() { Err(Error::invalid("a path is missing")) } else { loader.files.shared(Path::new(file)) };
     read.map_err(|e| problems.errors.push(at.problem(trail, e.message().to_owned()))).ok()
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Loader, Problems, Scope, merge,
+    Loader, Problems, Scope,
+    limits::row,
+    merge,
     node::{Node, Trail, Yaml},
     paths,
 };
@@ -46,7 +48,7 @@ fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>
     let this = (here.file.to_owned(), name.to_owned());
     if seen.contains(&this) || seen.len() > LONGEST {
         let names: Vec<String> = seen.iter().chain([&this]).map(|(_, n)| escape(n).into_owned()).collect();
-        problems.errors.push(extends.problem(&trail, format!("the service extends itself: {}", names.join(" -> "))));
+        problems.errors.push(extends.problem(&trail, format!("the service extends itself: {}", row(&names))));
         return without(own);
     }
     seen.push(this);
@@ -94,31 +96,43 @@ fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>
                 problems.errors.push(file.problem(&trail.key("file"), "files of other hosts are not fetched"));
                 return without(own);
             }
+            if !loader.files.may_name(text) {
+                problems.errors.push(file.problem(&trail.key("file"), format!("{} is an absolute path, which the policy does not allow", file.shown())));
+                return without(own);
+            }
             let full = PathBuf::from(paths::absolute(here.folder, text));
             let folder = full.parent().unwrap_or(here.folder).to_owned();
             let Some(mut other) = loader.base(&full, &folder, file, &trail.key("file"), here.scope, problems) else { return without(own) };
-            let Some(others) = other.get_mut("services").filter(|s| s.entries().is_some()) else {
+            let Some(others) = other.get("services").filter(|s| s.entries().is_some()) else {
                 problems.errors.push(file.problem(&trail.key("file"), format!("{} has no services", full.display())));
                 return without(own);
             };
-            if others.get(&target).is_none() {
-                missing(others, full.display().to_string(), problems);
-                return without(own);
+            match others.get(&target) {
+                None => {
+                    missing(others, full.display().to_string(), problems);
+                    return without(own);
+                }
+                Some(base) if base.get("extends").is_none() => base.clone(),
+                Some(_) => {
+                    if let Err(message) = problems.left.work(others.each().len()) {
+                        problems.errors.push(file.problem(&trail.key("file"), message));
+                        return without(own);
+                    }
+                    let inner = Here { file: &full, folder: &folder, scope: here.scope };
+                    let others = other.get_mut("services")?;
+                    let base = service(others, &target, &inner, loader, problems, seen)?;
+                    others.set(&target, base.clone());
+                    loader.keep_base(&full, here.scope, other);
+                    base
+                }
             }
-            let inner = Here { file: &full, folder: &folder, scope: here.scope };
-            let base = service(others, &target, &inner, loader, problems, seen);
-            if let Some(base) = &base {
-                others.set(&target, base.clone());
-                loader.keep_base(&full, here.scope, other);
-            }
-            base?
         }
     };
     if base.is_null() {
         return without(own);
     }
-    if let Err(e) = loader.spend(&base) {
-        problems.errors.push(extends.problem(&trail, e.message().to_owned()));
+    if let Err(message) = loader.spend(&base) {
+        problems.errors.push(extends.problem(&trail, message));
         return without(own);
     }
     let mut base = base;

@@ -2,58 +2,103 @@
 //! its folders.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::HashMap,
     io::Read,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
+    rc::Rc,
 };
 
-use super::{LoadPolicy, yaml};
+use super::{policy::Rules, yaml};
 use crate::error::{Error, ErrorKind, Result};
 
-/// So many files are read for one project.
-const FILES: usize = 2_000;
-/// So many bytes are read for one project.
-const TRUSTED_BYTES: u64 = 128 << 20;
-const UNTRUSTED_BYTES: u64 = 4 << 20;
-const UNTRUSTED_FILE: u64 = 1 << 20;
+/// Longer paths are no paths: no system takes them, and following them part by part would take long.
+pub(super) const LONGEST_PATH: usize = 4096;
+/// Texts that are read again and again are kept: so large a one, and so much in all.
+const SHARED: usize = 64 << 10;
+const SHARED_ALL: usize = 4 << 20;
 
 /// Reads files within a policy.
 pub(crate) struct Files {
-    /// The real folders that files must lie in; none takes any.
+    /// The real folders that files must lie in, that of the project first; none takes any.
     roots: Option<Vec<PathBuf>>,
+    absolute: bool,
+    remotes: bool,
     most: u64,
+    most_files: usize,
     bytes_left: Cell<u64>,
     files_left: Cell<usize>,
+    shared: RefCell<HashMap<PathBuf, Rc<str>>>,
+    shared_left: Cell<usize>,
 }
 
 impl Files {
-    pub(crate) fn new(policy: LoadPolicy, roots: &[&Path]) -> Self {
-        let untrusted = policy == LoadPolicy::Untrusted;
-        let real = |r: &&Path| std::fs::canonicalize(r).ok();
+    pub(crate) fn new(rules: &Rules, folder: &Path) -> Self {
+        let real = |r: &Path| std::fs::canonicalize(r).ok();
+        let all = |more: &Vec<PathBuf>| [folder].into_iter().chain(more.iter().map(PathBuf::as_path)).filter_map(real).collect();
         Self {
-            roots: untrusted.then(|| roots.iter().filter_map(real).collect()),
-            most: if untrusted { UNTRUSTED_FILE } else { yaml::BYTES as u64 },
-            bytes_left: Cell::new(if untrusted { UNTRUSTED_BYTES } else { TRUSTED_BYTES }),
-            files_left: Cell::new(FILES),
+            roots: rules.roots.as_ref().map(all),
+            absolute: rules.absolute,
+            remotes: rules.remotes,
+            most: rules.file,
+            most_files: rules.files,
+            bytes_left: Cell::new(rules.total),
+            files_left: Cell::new(rules.files),
+            shared: RefCell::default(),
+            shared_left: Cell::new(SHARED_ALL),
         }
+    }
+
+    /// Whether any place may be reached.
+    pub(crate) fn is_open(&self) -> bool {
+        self.roots.is_none()
+    }
+
+    /// Whether all that a file may write may be reached.
+    pub(crate) fn takes_anything(&self) -> bool {
+        self.roots.is_none() && self.absolute && self.remotes
+    }
+
+    /// Whether contexts of other hosts may be named.
+    pub(crate) fn remotes(&self) -> bool {
+        self.remotes
+    }
+
+    /// Whether a file may name this path, as it is written.
+    pub(crate) fn may_name(&self, text: &str) -> bool {
+        self.absolute || !(text.starts_with(['/', '~', '\\']) || super::paths::is_windows_absolute(text))
     }
 
     /// Whether a path, as far as it exists, lies in the policy's folders once all links are followed.
     pub(crate) fn allows(&self, path: &Path) -> bool {
         let Some(roots) = &self.roots else { return true };
-        let mut rest = PathBuf::new();
-        for part in path.ancestors() {
-            match std::fs::canonicalize(part) {
-                Ok(real) => {
-                    let whole = real.join(&rest);
-                    return roots.iter().any(|r| whole.starts_with(r));
+        if path.as_os_str().len() > LONGEST_PATH {
+            return false;
+        }
+        // From the top down to the first part that is not there; that of a root that is named as it really is, at once.
+        let known = roots.iter().find(|r| path.starts_with(r));
+        let (mut there, rest) = match known.and_then(|r| Some((r.clone(), path.strip_prefix(r).ok()?))) {
+            Some(found) => found,
+            None => (PathBuf::new(), path),
+        };
+        let mut parts = rest.components();
+        let mut missing: Vec<Component<'_>> = Vec::new();
+        for part in parts.by_ref() {
+            let next = there.join(part);
+            match std::fs::symlink_metadata(&next) {
+                Ok(_) => there = next,
+                Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                    missing.push(part);
+                    break;
                 }
-                // A link that leads nowhere may lead somewhere tomorrow.
-                Err(_) if part.is_symlink() => return false,
-                Err(_) => rest = part.file_name().map_or_else(PathBuf::new, |n| Path::new(n).join(&rest)),
+                // What cannot be looked at cannot be judged.
+                Err(_) => return false,
             }
         }
-        false
+        missing.extend(parts);
+        // A link that leads nowhere may lead somewhere tomorrow, and the way back from what is not there anywhere.
+        let Ok(real) = std::fs::canonicalize(&there) else { return false };
+        !missing.iter().any(|p| matches!(p, Component::ParentDir)) && roots.iter().any(|r| real.starts_with(r))
     }
 
     /// The project folder, where the policy has one.
@@ -61,14 +106,28 @@ impl Files {
         self.roots.as_ref()?.first().map(PathBuf::as_path)
     }
 
+    /// The text of a file that many services may name: read once.
+    pub(crate) fn shared(&self, path: &Path) -> Result<Rc<str>> {
+        if let Some(text) = self.shared.borrow().get(path) {
+            return Ok(text.clone());
+        }
+        let text: Rc<str> = self.text(path)?.into();
+        if let Some(left) = self.shared_left.get().checked_sub(text.len()).filter(|_| text.len() <= SHARED) {
+            self.shared_left.set(left);
+            self.shared.borrow_mut().insert(path.to_owned(), text.clone());
+        }
+        Ok(text)
+    }
+
     /// The text of a regular file that the policy allows.
     pub(crate) fn text(&self, path: &Path) -> Result<String> {
         let named = || path.display();
         if !self.allows(path) {
             let message = format!("{} lies outside the project folder", named());
-            return Err(Error::new(ErrorKind::Forbidden, message).hint("move it into the project folder, or load with the policy `trusted`"));
+            return Err(Error::new(ErrorKind::Forbidden, message).hint("move it into the project folder, or load with a policy that allows it"));
         }
-        let files = self.files_left.get().checked_sub(1).ok_or_else(|| Error::invalid(format!("the project is made of more than {FILES} files")))?;
+        let files =
+            self.files_left.get().checked_sub(1).ok_or_else(|| Error::invalid(format!("the project is made of more than {} files", self.most_files)))?;
         self.files_left.set(files);
         // An empty file that is always there: people name it to switch a file of variables off.
         if path == Path::new("/dev/null") {
@@ -86,7 +145,7 @@ impl Files {
         let most = self.most.min(self.bytes_left.get());
         file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::file(path, e))?;
         if bytes.len() as u64 > most {
-            return Err(Error::invalid(format!("{} is too large: {} KiB are read at most", named(), most >> 10)));
+            return Err(Error::invalid(format!("{} is too large: {} are read at most", named(), kib(most))));
         }
         self.bytes_left.set(self.bytes_left.get() - bytes.len() as u64);
         String::from_utf8(bytes).map_err(|e| {
@@ -106,6 +165,10 @@ impl Files {
             Error::compose(vec![d]).hint("save it as UTF-8")
         })
     }
+}
+
+fn kib(bytes: u64) -> String {
+    if bytes.is_multiple_of(1024) { format!("{} KiB", bytes >> 10) } else { format!("{bytes} bytes") }
 }
 
 /// Opens a file without waiting for the other end of a pipe.

@@ -8,6 +8,9 @@ use super::{
     short,
 };
 
+/// No system starts a program with more.
+const LONGEST_COMMAND: usize = 1 << 20;
+
 /// A table of the attributes of an object.
 pub(crate) type Attributes = &'static [(&'static str, Form)];
 
@@ -166,7 +169,11 @@ fn typed(node: &mut Node, form: Form, trail: &Trail<'_>, problems: &mut Problems
             _ => return wrong("`all` or a whole number"),
         }),
         (Form::Words, Yaml::Text(t)) => {
+            if t.len() > LONGEST_COMMAND {
+                return wrong("a command of 1 MiB at most");
+            }
             let words = short::words(t).ok_or("a command whose quotes are closed")?;
+            problems.left.write(words.len() * 2)?;
             let variable = node.variable.clone();
             Yaml::List(Rc::new(words.into_iter().map(|w| Node { variable: variable.clone(), ..Node::text(w, &node.place) }).collect()))
         }
@@ -325,6 +332,7 @@ fn pairs(node: &mut Node, form: Form, trail: &Trail<'_>, problems: &mut Problems
     let mut out: Vec<(Key, Node)> = Vec::new();
     match &node.value {
         Yaml::List(items) => {
+            problems.left.write(items.len() * 3)?;
             for (i, item) in items.iter().enumerate().filter(|(_, n)| !n.is_broken()) {
                 let trail = trail.index(i);
                 let mut wrong = |expected: &str| problems.errors.push(item.unexpected(&trail, expected));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LoadOptions, LoadPolicy, dotenv, interpolate, short};
+use super::{LoadOptions, Policy, dotenv, interpolate, short};
 
 /// A whole file, loaded within the policy `untrusted`, written and loaded again.
 pub fn loader(data: &[u8]) {
@@ -10,7 +10,7 @@ pub fn loader(data: &[u8]) {
     let options = LoadOptions {
         clear_env: true,
         project_dir: Some("/nonexistent".into()),
-        policy: LoadPolicy::Untrusted,
+        policy: Policy::Untrusted,
         name: Some("fuzz".into()),
         ..LoadOptions::default()
     };

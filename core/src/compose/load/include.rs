@@ -31,6 +31,10 @@ pub(super) fn resolve(file: &mut Node, name: &Path, loader: &Loader<'_>, scope: 
         let trail = trail.index(i);
         let before = problems.errors.len();
         let found = one(include, &trail, name, loader, scope, problems);
+        if let Some(Err(message)) = found.as_ref().map(|f| problems.left.work(f.count())) {
+            problems.errors.push(include.problem(&trail, message));
+            return;
+        }
         if let Some(mut included) = found.filter(|_| problems.errors.len() == before) {
             included.chain(&format!("included by {}, line {}", include.place.source.file, include.place.line));
             import(file, &included, problems);
@@ -71,10 +75,16 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
         problems.errors.push(remote.problem(trail, "files of other hosts are not fetched"));
         return None;
     }
+    let folder_text = part("project_directory");
+    let named = files.iter().copied().chain([folder_text]).chain(part("env_file").items()).chain([part("env_file")]);
+    if let Some(absolute) = named.into_iter().find(|n| n.as_str().is_some_and(|t| !loader.files.may_name(t))) {
+        problems.errors.push(absolute.problem(trail, format!("{} is an absolute path, which the policy does not allow", absolute.shown())));
+        return None;
+    }
     let full = |node: &Node| PathBuf::from(paths::absolute(scope.folder, node.as_str().unwrap_or_default()));
     let sources: Vec<(PathBuf, &Node)> = files.iter().map(|f| (full(f), *f)).collect();
     let first = sources.first().map(|(path, _)| path.clone());
-    let folder = match (part("project_directory").as_str().filter(|d| !d.is_empty()), &first) {
+    let folder = match (folder_text.as_str().filter(|d| !d.is_empty()), &first) {
         (Some(dir), _) => PathBuf::from(paths::absolute(scope.folder, dir)),
         (None, Some(path)) => path.parent().unwrap_or(scope.folder).to_owned(),
         (None, None) => scope.folder.to_owned(),
@@ -83,7 +93,7 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
     chain.push(name.to_owned());
     if let Some(first) = first.as_ref().filter(|f| chain.contains(f) || chain.len() > LONGEST) {
         let names: Vec<String> = chain.iter().chain([first]).map(|p| p.display().to_string()).collect();
-        problems.errors.push(include.problem(trail, format!("the file includes itself: {}", names.join(" -> "))));
+        problems.errors.push(include.problem(trail, format!("the file includes itself: {}", super::limits::row(&names))));
         return None;
     }
     let mut env_files: Vec<(PathBuf, &Node)> = texts(part("env_file"), &trail.key("env_file"), problems).into_iter().map(|n| (full(n), n)).collect();
@@ -92,6 +102,10 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
     }
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     for (path, node) in env_files {
+        if let Err(message) = problems.left.may_fold() {
+            problems.errors.push(node.problem(&trail.key("env_file"), message));
+            return None;
+        }
         let text = match loader.text(&path) {
             Ok(text) => text,
             Err(e) => {
@@ -102,16 +116,33 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
         let before = env.clone();
         let lookup = |name: &str| scope.env.get(name).or_else(|| before.get(name)).cloned();
         match dotenv::parse(&text, &lookup, &mut |_| {}) {
-            Ok(found) => env.extend(found),
-            Err(wrong) => problems.errors.push(wrong.diagnostic(&path.display().to_string(), &trail.path())),
+            Ok(found) => {
+                if let Err(message) = problems.left.fold(found.len()) {
+                    problems.errors.push(node.problem(&trail.key("env_file"), message));
+                    return None;
+                }
+                env.extend(found);
+            }
+            Err(wrong) => {
+                problems.left.wrong_file(text.len());
+                problems.errors.push(wrong.diagnostic(&path.display().to_string(), &trail.path()));
+            }
         }
     }
-    env.extend(scope.env.iter().map(|(k, v)| (k.clone(), v.clone())));
+    let has_own = !env.is_empty();
+    if has_own {
+        if let Err(message) = problems.left.work(scope.env.len()) {
+            problems.errors.push(include.problem(trail, message));
+            return None;
+        }
+        env.extend(scope.env.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    let (env, variables) = if has_own { (&env, loader.new_variables()) } else { (scope.env, scope.variables) };
     // Paths are meant from a project folder that is there; docker compose takes its parent where it is not.
     let base = if folder.is_dir() { folder.as_path() } else { folder.parent().unwrap_or(&folder) };
-    let inner = Scope { env: &env, folder: base, chain };
+    let inner = Scope { env, variables, folder: base, chain };
     let whole = loader.model(&sources, trail, &inner, problems);
-    loader.remember_secrets(whole.as_ref(), &env);
+    loader.remember_secrets(whole.as_ref(), env);
     whole
 }
 

@@ -10,14 +10,42 @@ use crate::error::Diagnostic;
 
 /// Texts that grow beyond this are refused.
 const LONGEST: usize = 4 << 20;
-/// So much may the texts of one document grow to together.
-const TOGETHER: usize = 32 << 20;
+/// So many bytes may the values have that one text asks for.
+const MOST_LOOKED: usize = 16 << 20;
 
 /// What interpolating a text came to.
 pub(crate) struct Outcome {
     pub(crate) text: String,
     /// The variables that were used.
     pub(crate) used: Vec<String>,
+    /// How many bytes the values have that were looked at, wanted or not.
+    pub(crate) looked: usize,
+}
+
+/// The variables of a text: how many there were, and the names of the first ones.
+#[derive(Default)]
+struct Used {
+    count: usize,
+    looked: usize,
+    names: Vec<String>,
+}
+
+impl Used {
+    const NAMED: usize = 20;
+
+    fn look(&mut self, name: &str, lookup: Lookup<'_>) -> Result<Option<String>, Wrong> {
+        self.add(name);
+        let value = lookup(name);
+        self.looked += value.as_ref().map_or(0, String::len);
+        if self.looked > MOST_LOOKED { Err(Wrong::TooLong) } else { Ok(value) }
+    }
+
+    fn add(&mut self, name: &str) {
+        self.count += 1;
+        if self.names.len() < Self::NAMED && self.names.last().is_none_or(|last| last != name) {
+            self.names.push(name.to_owned());
+        }
+    }
 }
 
 /// Why a text could not be interpolated; never holds a value.
@@ -38,9 +66,9 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Replaces the variables of `text`. `missing` is told of names that have no value and no default.
 pub(crate) fn text(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<Outcome, Wrong> {
-    let mut used = Vec::new();
+    let mut used = Used::default();
     let out = expand(text, lookup, missing, &mut used, 0)?;
-    Ok(Outcome { text: out, used })
+    Ok(Outcome { text: out, used: used.names, looked: used.looked })
 }
 
 fn name_length(text: &str) -> usize {
@@ -48,7 +76,7 @@ fn name_length(text: &str) -> usize {
     if starts { text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len()) } else { 0 }
 }
 
-fn expand(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &mut Vec<String>, depth: usize) -> Result<String, Wrong> {
+fn expand(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &mut Used, depth: usize) -> Result<String, Wrong> {
     if depth > 50 {
         return Err(Wrong::Form);
     }
@@ -73,8 +101,7 @@ fn expand(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &
                 rest = tail;
             } else {
                 let (name, after) = tail.split_at(length);
-                used.push(name.to_owned());
-                match lookup(name) {
+                match used.look(name, lookup)? {
                     Some(value) => out.push_str(&value),
                     None => missing(name),
                 }
@@ -105,14 +132,13 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn braced(body: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &mut Vec<String>, depth: usize) -> Result<String, Wrong> {
+fn braced(body: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &mut Used, depth: usize) -> Result<String, Wrong> {
     let length = name_length(body);
     if length == 0 {
         return Err(Wrong::Form);
     }
     let (name, operation) = body.split_at(length);
-    used.push(name.to_owned());
-    let value = lookup(name);
+    let value = used.look(name, lookup)?;
     if operation.is_empty() {
         return Ok(value.unwrap_or_else(|| {
             missing(name);
@@ -123,9 +149,9 @@ fn braced(body: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &
     for (sign, decides) in [(":-", filled), (":?", filled), (":+", filled), ("-", value.is_some()), ("?", value.is_some()), ("+", value.is_some())] {
         let Some(text) = operation.strip_prefix(sign) else { continue };
         // The operand is filled in first, wanted or not: what is wrong in it is told in any case.
-        let before = used.len();
+        let before = used.count;
         let operand = expand(text, lookup, missing, used, depth + 1)?;
-        let clean = used.len() == before;
+        let clean = used.count == before;
         return match (sign.trim_start_matches(':'), decides) {
             ("-" | "?", true) => Ok(value.unwrap_or_default()),
             ("?", false) => Err(Wrong::Required { name: name.to_owned(), message: operand, clean }),
@@ -140,8 +166,7 @@ fn braced(body: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &
 /// they are.
 pub(crate) fn tree(node: &mut Node, env: &BTreeMap<String, String>, problems: &mut Problems) {
     let lookup = |name: &str| env.get(name).cloned();
-    let mut budget = TOGETHER;
-    walk(node, &Trail::ROOT, &lookup, &mut budget, problems);
+    walk(node, &Trail::ROOT, &lookup, problems);
 }
 
 /// Turns texts at typed places into their types, and leaves dollars alone.
@@ -170,7 +195,7 @@ fn wants_change(node: &Node) -> bool {
     }
 }
 
-fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usize, problems: &mut Problems) {
+fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, problems: &mut Problems) {
     // What is taken away is never read.
     if node.mark == Mark::Reset {
         return;
@@ -178,7 +203,7 @@ fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usi
     match &mut node.value {
         Yaml::Text(t) => {
             if t.contains('$') {
-                scalar(node, trail, lookup, budget, problems);
+                scalar(node, trail, lookup, problems);
             }
             if let Yaml::Text(_) = &node.value
                 && let Some(cast) = casts::at(trail)
@@ -191,7 +216,7 @@ fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usi
                 return;
             }
             for (i, item) in Rc::make_mut(list).iter_mut().enumerate() {
-                walk(item, &trail.index(i), lookup, budget, problems);
+                walk(item, &trail.index(i), lookup, problems);
             }
         }
         Yaml::Map(map) => {
@@ -199,25 +224,31 @@ fn walk(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usi
                 return;
             }
             for (key, value) in Rc::make_mut(map).iter_mut() {
-                walk(value, &trail.key(&key.name), lookup, budget, problems);
+                walk(value, &trail.key(&key.name), lookup, problems);
             }
         }
         _ => {}
     }
 }
 
-fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut usize, problems: &mut Problems) {
+fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, problems: &mut Problems) {
     let Yaml::Text(t) = &node.value else { return };
-    let mut unset = Vec::new();
-    let found = text(t, lookup, &mut |name| unset.push(name.to_owned()));
+    let mut unset: Vec<String> = Vec::new();
+    // Once there is too much, no more is made.
+    let found = if problems.left.is_spent() { Err(Wrong::TooLong) } else { text(t, lookup, &mut |name| note(&mut unset, name)) };
     for name in unset {
+        if problems.warnings.is_full() {
+            break;
+        }
         let mut d = node.place.diagnostic(&trail.path(), format!("the variable `{name}` is not set; an empty text is used"));
         d.chain.insert(0, format!("interpolated from ${name}"));
         problems.warnings.push(d);
     }
-    match found.and_then(|o| budget.checked_sub(o.text.len()).map(|left| (o, left)).ok_or(Wrong::TooLong)) {
-        Ok((outcome, left)) => {
-            *budget = left;
+    match found.and_then(|o| {
+        let left = &mut problems.left;
+        left.bytes(o.text.len()).and_then(|()| left.work(o.looked / super::limits::TEXT)).map(|()| o).map_err(|_| Wrong::TooLong)
+    }) {
+        Ok(outcome) => {
             node.value = Yaml::Text(outcome.text);
             if !outcome.used.is_empty() {
                 let mut names: Vec<String> = outcome.used.iter().map(|n| format!("${n}")).collect();
@@ -229,6 +260,14 @@ fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, budget: &mut u
             problems.errors.push(describe(&wrong, node, trail));
             node.value = Yaml::Broken;
         }
+    }
+}
+
+/// Notes a name that has no value; nobody reads all of many.
+pub(crate) fn note(unset: &mut Vec<String>, name: &str) {
+    const MOST: usize = 50;
+    if unset.len() < MOST && !unset.iter().any(|n| n == name) {
+        unset.push(name.to_owned());
     }
 }
 

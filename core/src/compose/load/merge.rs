@@ -1,6 +1,6 @@
 //! Laying one tree over another, in whatever form they are written.
 
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 use super::{
     Problems,
@@ -91,14 +91,20 @@ impl Merge<'_> {
                 take_out(base, &over);
                 let mut items = sequence(base);
                 items.extend(sequence(&over));
-                self.list(base, &over, items);
+                if self.affords(base, &over, trail, items.len().saturating_mul(8)) {
+                    self.list(base, &over, items);
+                }
             }
             Rule::Hosts => {
                 take_out(base, &over);
                 let mut items = sequence(base);
-                let more: Vec<Node> = sequence(&over).into_iter().filter(|n| !items.iter().any(|i| i.same(n))).collect();
+                let known: HashSet<String> = items.iter().filter_map(|i| i.as_str().map(str::to_owned)).collect();
+                let is_new = |n: &Node| n.as_str().map_or_else(|| !items.iter().any(|i| i.same(n)), |t| !known.contains(t));
+                let more: Vec<Node> = sequence(&over).into_iter().filter(is_new).collect();
                 items.extend(more);
-                self.list(base, &over, items);
+                if self.affords(base, &over, trail, items.len().saturating_mul(8)) {
+                    self.list(base, &over, items);
+                }
             }
             Rule::Named => self.maps(base, over, trail, &|place| Node::new(Yaml::Null, place)),
             Rule::Dependencies => self.maps(base, over, trail, &dependency),
@@ -127,6 +133,16 @@ impl Merge<'_> {
             Rule::Ipam => self.ipam(base, over, trail),
             Rule::Plain => self.plain(base, over, trail),
         }
+    }
+
+    /// Takes the work of a rule that goes over lists more than once; a base that cannot be afforded is broken.
+    fn affords(&mut self, base: &mut Node, over: &Node, trail: &Trail<'_>, work: usize) -> bool {
+        if let Err(message) = self.problems.left.work(work) {
+            self.problems.errors.push(over.problem(trail, message));
+            base.value = Yaml::Broken;
+            return false;
+        }
+        true
     }
 
     fn list(&mut self, base: &mut Node, over: &Node, items: Vec<Node>) {
@@ -196,6 +212,13 @@ impl Merge<'_> {
 
     /// Pools of one subnet become one, the others stand beside each other.
     fn ipam(&mut self, base: &mut Node, over: Node, trail: &Trail<'_>) {
+        if let (Yaml::List(own), Yaml::List(more)) = (&base.value, &over.value) {
+            let pairs = own.len().saturating_mul(more.len());
+            let work = pairs.saturating_mul(own.len() + more.len()) / 8;
+            if !self.affords(base, &over, trail, work) {
+                return;
+            }
+        }
         let (Yaml::List(own), Yaml::List(more)) = (&base.value, &over.value) else { return self.plain(base, over, trail) };
         let subnet = |n: &Node| n.str("subnet").map(str::to_owned);
         let mut out: Vec<Node> = Vec::new();

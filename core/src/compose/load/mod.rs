@@ -35,10 +35,12 @@ mod form;
 pub mod fuzz;
 mod include;
 pub(crate) mod interpolate;
+mod limits;
 mod merge;
 mod node;
 mod normalize;
 mod paths;
+mod policy;
 #[cfg(test)]
 mod properties;
 mod reach;
@@ -57,27 +59,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::model::Model;
 use crate::{
     call::options,
     error::{Diagnostic, Error, ErrorKind, Result},
 };
 use node::{Node, Trail, Yaml};
-
-/// What files may reach.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadPolicy {
-    /// Any regular file that this process can read, as with docker compose. Files of up to 8 MiB, 128 MiB together.
-    #[default]
-    Trusted,
-    /// Files in the project folder only, whatever way they are named: nothing outside is read, mounted, built or watched
-    /// by way of the file, and links are followed before they are judged. Files of up to 1 MiB, 4 MiB together.
-    /// Variables of this process are given to the file unless they are left out.
-    Untrusted,
-}
+pub use policy::{LoadPolicy, Policy};
 
 options! {
     /// Options of [`Project::load`](crate::Project::load) and [`Project::parse`](crate::Project::parse).
@@ -94,17 +82,18 @@ options! {
         pub profiles: Vec<String>,
         /// The project's name in place of the file's.
         pub name: Option<String>,
-        /// What files may reach; default: `trusted`.
-        pub policy: LoadPolicy,
-        /// Folders beside the project's own that the policy `untrusted` allows.
+        /// What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
+        /// `untrusted`: the project folder only, whatever way a path is written; nothing outside is read, mounted, built or
+        /// watched by way of the file, and links are followed before they are judged. Or a policy made for the purpose.
+        /// Variables of this process are given to files in any case, unless `clear_env` leaves them out.
+        pub policy: Policy,
+        /// Folders that the policy allows beside the project's own and those that it names itself.
         pub roots: Vec<PathBuf>,
     }
 }
 
 /// More problems of one kind are not told: nobody reads them, and they cost time and memory.
 const MOST_PROBLEMS: usize = 1_000;
-/// More services are refused.
-const MOST_SERVICES: usize = 20_000;
 
 /// A bounded list of problems.
 #[derive(Default)]
@@ -145,6 +134,7 @@ pub(crate) struct Problems {
     pub(crate) warnings: Diagnostics,
     /// A file or a document is missing from the whole: what refers to it cannot be judged.
     partial: bool,
+    pub(crate) left: limits::Left,
 }
 
 impl Problems {
@@ -191,8 +181,7 @@ pub(crate) struct Settings {
     pub(crate) folder: PathBuf,
     pub(crate) files: Vec<PathBuf>,
     profiles: Vec<String>,
-    policy: LoadPolicy,
-    roots: Vec<PathBuf>,
+    policy: policy::Rules,
     home: Option<String>,
     /// Variables that secrets and configs are made of, and no others.
     pub(crate) variables: BTreeMap<String, String>,
@@ -210,6 +199,8 @@ fn process_environment() -> BTreeMap<String, String> {
 /// What files are loaded with.
 pub(crate) struct Scope<'a> {
     env: &'a BTreeMap<String, String>,
+    /// A number for these variables, that no others have.
+    variables: usize,
     folder: &'a Path,
     /// The files that include these, the outermost first.
     chain: Vec<PathBuf>,
@@ -222,16 +213,36 @@ pub(crate) struct Loader<'a> {
     /// Files that services extend, by path and by the variables that they were loaded with.
     bases: RefCell<HashMap<(PathBuf, usize), Node>>,
     secrets: RefCell<BTreeMap<String, String>>,
-    /// How many values files and extended services may still come to.
-    values_left: Cell<usize>,
+    variables: Cell<usize>,
+    /// How many values files and extended services have come to, and how many they may.
+    values: Cell<usize>,
+    most_values: Cell<usize>,
 }
 
 impl Loader<'_> {
+    /// A number for variables that an included file has of its own.
+    fn new_variables(&self) -> usize {
+        self.variables.set(self.variables.get() + 1);
+        self.variables.get()
+    }
+
     /// Takes the values of a tree off what is left, or says that there are too many.
-    fn spend(&self, node: &Node) -> Result<()> {
-        let left = self.values_left.get().checked_sub(node.count());
-        self.values_left.set(left.unwrap_or_default());
-        left.map(drop).ok_or_else(|| Error::invalid(format!("the project has more than {} values, with what its services extend", 2 * yaml::NODES)))
+    fn spend(&self, node: &Node) -> std::result::Result<(), String> {
+        self.values.set(self.values.get().saturating_add(node.count()));
+        let most = self.most_values.get();
+        let (base, each) = (limits::VALUES, limits::EACH_SERVICE);
+        if self.values.get() > most {
+            return Err(format!("the project has more than {base} values and {each} for each service, with aliases and what services extend written out"));
+        }
+        Ok(())
+    }
+
+    /// Takes the values of a file.
+    fn spend_document(&self, document: &Node) -> Result<()> {
+        let services = document.get("services").and_then(Node::entries).map_or(0, node::Entries::len).min(limits::MOST_NAMED);
+        let most = self.most_values.get() + services * limits::EACH_SERVICE;
+        self.most_values.set(most.min(yaml::NODES));
+        self.spend(document).map_err(|message| Error::compose(vec![document.largest(message)]))
     }
 
     pub(crate) fn text(&self, path: &Path) -> Result<String> {
@@ -242,13 +253,13 @@ impl Loader<'_> {
     fn documents(&self, path: &Path) -> Result<Vec<Node>> {
         let text = self.text(path)?;
         let documents = yaml::parse(&path.display().to_string(), &text).map_err(|d| Error::compose(vec![*d]))?;
-        documents.iter().try_for_each(|d| self.spend(d))?;
+        documents.iter().try_for_each(|d| self.spend_document(d))?;
         Ok(documents)
     }
 
     /// A file that a service extends: merged and canonical, with its paths made absolute.
     fn base(&self, path: &Path, folder: &Path, at: &Node, trail: &Trail<'_>, scope: &Scope<'_>, problems: &mut Problems) -> Option<Node> {
-        let key = (path.to_owned(), std::ptr::from_ref(scope.env) as usize);
+        let key = (path.to_owned(), scope.variables);
         if let Some(known) = self.bases.borrow().get(&key) {
             return Some(known.clone());
         }
@@ -265,6 +276,10 @@ impl Loader<'_> {
                 Some(base) => merge::merge(base, document, &Trail::ROOT, true, problems),
             }
             if let Some(whole) = &mut whole {
+                if let Err(message) = problems.left.work(whole.count()) {
+                    problems.errors.push(at.problem(trail, message));
+                    return None;
+                }
                 unique::enforce(whole, problems);
                 canonical::file(whole, problems);
                 canonical::omit_empty(whole);
@@ -275,6 +290,7 @@ impl Loader<'_> {
             problems.errors.push(at.problem(trail, format!("{} is empty", path.display())));
             return None;
         };
+        reach::written(&whole, &self.files, problems);
         paths::Resolver { folder, home: self.home }.file(&mut whole);
         self.bases.borrow_mut().insert(key, whole.clone());
         Some(whole)
@@ -282,7 +298,7 @@ impl Loader<'_> {
 
     /// Keeps a file with the services that were resolved in it.
     fn keep_base(&self, path: &Path, scope: &Scope<'_>, file: Node) {
-        self.bases.borrow_mut().insert((path.to_owned(), std::ptr::from_ref(scope.env) as usize), file);
+        self.bases.borrow_mut().insert((path.to_owned(), scope.variables), file);
     }
 
     /// The values of secrets and configs that an included file takes from its own variables.
@@ -320,8 +336,14 @@ impl Loader<'_> {
                 interpolate::tree(&mut document, scope.env, problems);
                 extends::resolve(&mut document, &path, self, scope, problems);
                 include::resolve(&mut document, &path, self, scope, problems);
+                let place = document.place.clone();
                 lay(&mut whole, document, problems);
                 if let Some(whole) = &mut whole {
+                    if let Err(message) = problems.left.work(whole.count()) {
+                        problems.errors.push(place.diagnostic("services", message));
+                        problems.partial = true;
+                        return None;
+                    }
                     self.document(whole, problems);
                 }
             }
@@ -347,8 +369,9 @@ impl Loader<'_> {
     fn complete(&self, whole: &mut Node, scope: &Scope<'_>, problems: &mut Problems) {
         validate::defaults(whole);
         validate::check(whole, problems);
+        reach::written(whole, &self.files, problems);
         paths::Resolver { folder: scope.folder, home: self.home }.file(whole);
-        normalize::environment(whole, scope.env);
+        normalize::environment(whole, scope.env, problems);
     }
 }
 
@@ -395,13 +418,11 @@ fn own_name(files: &[(PathBuf, Vec<Node>)], env: &BTreeMap<String, String>) -> O
 
 /// Loads a project from files, or from a text.
 pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions) -> Result<Loaded> {
-    let reader = |folder: &Path| {
-        let roots: Vec<&Path> = [folder].into_iter().chain(options.roots.iter().map(PathBuf::as_path)).collect();
-        files::Files::new(options.policy, &roots)
-    };
+    let rules = policy::Rules::new(&options.policy, &options.roots);
+    let reader = |folder: &Path| files::Files::new(&rules, folder);
     // Files of variables that the caller names are the caller's own affair.
     let read = |file: &Path, folder: &Path| {
-        if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(LoadPolicy::Trusted, &[]).text(file) }
+        if options.env_files.is_empty() { reader(folder).text(file) } else { files::Files::new(&policy::Rules::trusted(), folder).text(file) }
     };
     let mut found = discover::discover(files, text.is_some(), options, &read)?;
     let mut problems = Problems { warnings: Diagnostics(std::mem::take(&mut found.warnings)), ..Problems::default() };
@@ -411,7 +432,9 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         home: home.as_deref(),
         bases: RefCell::default(),
         secrets: RefCell::default(),
-        values_left: Cell::new(2 * yaml::NODES),
+        variables: Cell::default(),
+        values: Cell::default(),
+        most_values: Cell::new(limits::VALUES),
     };
     let mut sources: Vec<(PathBuf, Vec<Node>)> = Vec::new();
     for path in &found.files {
@@ -431,11 +454,12 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         }
     }
     if let Some(text) = text {
-        match yaml::parse("compose.yaml", text) {
+        let documents = yaml::parse("compose.yaml", text).map_err(|d| Error::compose(vec![*d]));
+        match documents.and_then(|all| all.iter().try_for_each(|d| loader.spend_document(d)).map(|()| all)) {
             Ok(documents) => sources.push((PathBuf::from("compose.yaml"), documents)),
-            Err(d) => {
+            Err(e) => {
                 problems.partial = true;
-                problems.errors.push(*d);
+                problems.errors.extend(e.diagnostics().iter().cloned());
             }
         }
     }
@@ -443,7 +467,7 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
     if let Ok(name) = &name {
         found.env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     }
-    let scope = Scope { env: &found.env, folder: &found.folder, chain: Vec::new() };
+    let scope = Scope { env: &found.env, variables: 0, folder: &found.folder, chain: Vec::new() };
     let first = sources.first().map(|(path, _)| path.display().to_string());
     let whole = loader.whole(sources, &scope, &mut problems);
     let whole = whole.filter(|w| w.entries().is_some_and(|e| !e.is_empty()));
@@ -462,8 +486,7 @@ pub(crate) fn load(files: &[PathBuf], text: Option<&str>, options: &LoadOptions)
         folder: found.folder.clone(),
         files: found.files,
         profiles: found.profiles,
-        policy: options.policy,
-        roots: options.roots.clone(),
+        policy: rules.clone(),
         home: home.clone(),
         variables: BTreeMap::new(),
     };
@@ -475,20 +498,21 @@ pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Lo
     let mut problems = Problems::default();
     let mut whole = Node::from_json(value, &node::Place::default());
     interpolate::typed(&mut whole, &mut problems);
-    let roots: Vec<&Path> = [settings.folder.as_path()].into_iter().chain(settings.roots.iter().map(PathBuf::as_path)).collect();
-    let files = files::Files::new(settings.policy, &roots);
+    let files = files::Files::new(&settings.policy, &settings.folder);
     let home = settings.home.clone();
     let loader = Loader {
         files,
         home: home.as_deref(),
         bases: RefCell::default(),
         secrets: RefCell::new(settings.variables.clone()),
-        values_left: Cell::new(2 * yaml::NODES),
+        variables: Cell::default(),
+        values: Cell::default(),
+        most_values: Cell::new(limits::VALUES),
     };
     loader.document(&mut whole, &mut problems);
     let env = settings.variables.clone();
     let folder = settings.folder.clone();
-    loader.complete(&mut whole, &Scope { env: &env, folder: &folder, chain: Vec::new() }, &mut problems);
+    loader.complete(&mut whole, &Scope { env: &env, variables: 0, folder: &folder, chain: Vec::new() }, &mut problems);
     let own = whole.str("name").map(str::to_owned);
     let name = discover::project_name(own.as_deref(), None, &folder)?;
     finish(whole, &name, &env, &loader, settings, problems)
@@ -496,12 +520,14 @@ pub(crate) fn reload(value: &serde_json::Value, settings: Settings) -> Result<Lo
 
 /// The phases of the project as a whole.
 fn finish(mut whole: Node, name: &str, env: &BTreeMap<String, String>, loader: &Loader<'_>, settings: Settings, mut problems: Problems) -> Result<Loaded> {
-    if let Some(services) = whole.get("services").filter(|s| s.entries().is_some_and(|e| e.len() > MOST_SERVICES)) {
-        problems.errors.push(services.problem(&Trail::ROOT.key("services"), format!("a project may have {MOST_SERVICES} services at most")));
-        return Err(problems.error());
+    for section in ["services", "networks", "volumes", "secrets", "configs", "models"] {
+        if let Some(named) = whole.get(section).filter(|s| s.entries().is_some_and(|e| e.len() > limits::MOST_NAMED)) {
+            problems.errors.push(named.problem(&Trail::ROOT.key(section), format!("a project may have {} {section} at most", limits::MOST_NAMED)));
+            return Err(problems.error());
+        }
     }
     unprintable(&whole, &mut problems);
-    normalize::normalize(&mut whole, name, env);
+    normalize::normalize(&mut whole, name, env, &mut problems);
     form::apply(&mut whole, attributes::FILE, &Trail::ROOT, &mut problems);
     let mut model = match select::typed(&whole, name) {
         Ok(model) => model,

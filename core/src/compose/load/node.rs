@@ -73,9 +73,10 @@ pub(crate) struct Key {
 
 /// The entries of a mapping, in their order. Long ones have an index.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::box_collection, reason = "most mappings have no index: a pointer is enough for it")]
 pub(crate) struct Entries {
     list: Vec<(Key, Node)>,
-    index: HashMap<Rc<str>, usize>,
+    index: Option<Box<HashMap<Rc<str>, usize>>>,
 }
 
 /// From this length on, a mapping has an index.
@@ -83,7 +84,10 @@ const INDEXED: usize = 16;
 
 impl Entries {
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
-        if self.list.len() >= INDEXED { self.index.get(name).copied() } else { self.list.iter().position(|(k, _)| &*k.name == name) }
+        match &self.index {
+            Some(index) => index.get(name).copied(),
+            None => self.list.iter().position(|(k, _)| &*k.name == name),
+        }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&(Key, Node)> {
@@ -114,8 +118,8 @@ impl Entries {
             std::cmp::Ordering::Less => {}
             std::cmp::Ordering::Equal => self.reindex(),
             std::cmp::Ordering::Greater => {
-                if let Some((key, _)) = self.list.last() {
-                    self.index.insert(key.name.clone(), self.list.len() - 1);
+                if let (Some((key, _)), Some(index)) = (self.list.last(), &mut self.index) {
+                    index.insert(key.name.clone(), self.list.len() - 1);
                 }
             }
         }
@@ -137,14 +141,17 @@ impl Entries {
     }
 
     fn reindex(&mut self) {
-        self.index.clear();
-        if self.list.len() >= INDEXED {
-            self.index.extend(self.list.iter().enumerate().map(|(i, (k, _))| (k.name.clone(), i)));
-        }
+        let long = self.list.len() >= INDEXED;
+        self.index = long.then(|| Box::new(self.list.iter().enumerate().map(|(i, (k, _))| (k.name.clone(), i)).collect()));
     }
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Gives back the room that it did not need.
+    pub(crate) fn shrink(&mut self) {
+        self.list.shrink_to_fit();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -160,9 +167,33 @@ impl Entries {
     }
 }
 
+/// The text of a key: that of the others of the same name, for the names that Compose files are made of.
+pub(crate) fn key_text(name: &str) -> Rc<str> {
+    const LONGEST: usize = 24;
+    const MOST: usize = 1024;
+    thread_local! {
+        static KNOWN: std::cell::RefCell<std::collections::HashSet<Rc<str>>> = std::cell::RefCell::default();
+    }
+    if name.len() > LONGEST {
+        return name.into();
+    }
+    KNOWN.with_borrow_mut(|known| match known.get(name) {
+        Some(text) => text.clone(),
+        None => {
+            let text: Rc<str> = name.into();
+            if known.len() < MOST {
+                known.insert(text.clone());
+            }
+            text
+        }
+    })
+}
+
 impl FromIterator<(Key, Node)> for Entries {
     fn from_iter<I: IntoIterator<Item = (Key, Node)>>(entries: I) -> Self {
-        let mut out = Self::default();
+        let entries = entries.into_iter();
+        // As much room as is needed and no more: most mappings are short, and there are many.
+        let mut out = Self { list: Vec::with_capacity(entries.size_hint().0), index: None };
         for (key, node) in entries {
             out.set(key, node);
         }
@@ -185,7 +216,7 @@ impl Node {
 
     /// A mapping of these keys.
     pub(crate) fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Node)>, place: &Place) -> Self {
-        let entries = entries.into_iter().map(|(k, v)| (Key { name: k.into(), place: v.place.clone() }, v));
+        let entries = entries.into_iter().map(|(k, v)| (Key { name: key_text(k), place: v.place.clone() }, v));
         Self::new(Yaml::Map(Rc::new(entries.collect())), place)
     }
 
@@ -283,7 +314,7 @@ impl Node {
     pub(crate) fn set(&mut self, name: &str, node: Node) {
         let place = node.place.clone();
         if let Some(map) = self.entries_mut() {
-            map.set(Key { name: name.into(), place }, node);
+            map.set(Key { name: key_text(name), place }, node);
         }
     }
 
@@ -362,13 +393,28 @@ impl Node {
         }
     }
 
-    /// How many values it has, with all below it.
+    /// How many values it has, with all below it; long texts count for several.
     pub(crate) fn count(&self) -> usize {
         match &self.value {
             Yaml::List(list) => list.iter().fold(1, |n, v| n.saturating_add(v.count())),
             Yaml::Map(map) => map.iter().fold(1, |n, (_, v)| n.saturating_add(1).saturating_add(v.count())),
+            Yaml::Text(text) => 1 + text.len() / super::limits::TEXT,
             _ => 1,
         }
+    }
+
+    /// A problem of the whole, told of the part that most of it is.
+    pub(crate) fn largest(&self, message: impl Into<String>) -> Diagnostic {
+        fn part(node: &Node, trail: &Trail<'_>, message: String) -> Diagnostic {
+            let half = node.count() / 2;
+            let found = node.each().map(|(k, v)| (Some(&k.name), 0, v)).chain(node.items().iter().enumerate().map(|(i, v)| (None, i, v)));
+            match found.max_by_key(|(.., v)| v.count()).filter(|(.., v)| v.count() > half) {
+                Some((Some(name), _, inner)) => part(inner, &trail.key(name), message),
+                Some((None, at, inner)) => part(inner, &trail.index(at), message),
+                None => node.problem(trail, message),
+            }
+        }
+        part(self, &Trail::ROOT, message.into())
     }
 
     /// Whether two trees hold the same, wherever they came from.
@@ -500,7 +546,15 @@ impl<'a> Trail<'a> {
 
     /// `services.web.ports[0]`
     pub(crate) fn path(&self) -> String {
+        const LONGEST: usize = 2_000;
         let mut out = self.before.map(Trail::path).unwrap_or_default();
+        // There may be many problems below keys that are made to be long.
+        if out.len() > LONGEST {
+            if !out.ends_with('…') {
+                out.push('…');
+            }
+            return out;
+        }
         match self.step {
             Step::Root => {}
             Step::Key(name) => {

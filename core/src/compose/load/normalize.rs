@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    node::{Entries, Key, Node, Place, Yaml},
+    Problems,
+    node::{Entries, Key, Node, Place, Trail, Yaml},
     short,
 };
 
@@ -18,14 +19,18 @@ fn each<'a>(file: &'a mut Node, section: &str) -> impl Iterator<Item = (&'a Key,
 }
 
 /// Variables of services that are named in a list without a value take the one that the file is loaded with.
-pub(super) fn environment(file: &mut Node, env: &Env) {
-    for (_, service) in each(file, "services") {
+pub(super) fn environment(file: &mut Node, env: &Env, problems: &mut Problems) {
+    for (key, service) in each(file, "services") {
         let Some(Yaml::List(items)) = service.get("environment").map(|e| &e.value) else { continue };
         if !items.iter().any(|i| i.as_str().is_some_and(|t| env.contains_key(t))) {
             continue;
         }
         for item in service.get_mut("environment").and_then(Node::items_mut).into_iter().flatten() {
             if let Some((name, value)) = item.as_str().and_then(|t| env.get_key_value(t)) {
+                if let Err(message) = problems.left.bytes(value.len()) {
+                    problems.errors.push(item.problem(&Trail::ROOT.key("services").key(&key.name).key("environment"), message));
+                    return;
+                }
                 let text = format!("{name}={value}");
                 item.variable = Some(std::rc::Rc::new(format!("${name}")));
                 item.value = Yaml::Text(text);
@@ -34,15 +39,16 @@ pub(super) fn environment(file: &mut Node, env: &Env) {
     }
 }
 
-pub(super) fn normalize(whole: &mut Node, project: &str, env: &Env) {
+pub(super) fn normalize(whole: &mut Node, project: &str, env: &Env, problems: &mut Problems) {
     let place = whole.place.clone();
     if whole.get("services").is_none() {
         whole.set("services", empty_map(&place));
     }
     let mut uses_default = false;
-    for (_, service) in each(whole, "services") {
+    for (key, service) in each(whole, "services") {
         if service.entries().is_some() {
-            uses_default |= self::service(service, env);
+            let trail = Trail::ROOT.key("services");
+            uses_default |= self::service(service, env, &trail.key(&key.name), problems);
         }
     }
     if uses_default {
@@ -71,16 +77,16 @@ pub(super) fn normalize(whole: &mut Node, project: &str, env: &Env) {
 }
 
 /// One service; says whether it is in the default network.
-fn service(service: &mut Node, env: &Env) -> bool {
+fn service(service: &mut Node, env: &Env, trail: &Trail<'_>, problems: &mut Problems) -> bool {
     let place = service.place.clone();
     if let Some(build) = service.get_mut("build").filter(|b| b.entries().is_some()) {
         let given = |b: &Node, name: &str| b.get(name).is_some_and(|n| !n.is_null());
         if !given(build, "dockerfile") && !given(build, "dockerfile_inline") {
             build.set("dockerfile", Node::text("Dockerfile", &place));
         }
-        fill(build, "args", env, false);
+        fill(build, "args", env, false, &trail.key("build"), problems);
     }
-    fill(service, "environment", env, true);
+    fill(service, "environment", env, true, trail, problems);
     if service.str("pull_policy") == Some("if_not_present") {
         service.set("pull_policy", Node::text("missing", &place));
     }
@@ -89,7 +95,7 @@ fn service(service: &mut Node, env: &Env) -> bool {
             *target = short::clean(target);
         }
     }
-    implicit_dependencies(service);
+    implicit_dependencies(service, trail, problems);
     if service.get("network_mode").is_some() || service.get("provider").is_some() {
         return false;
     }
@@ -105,8 +111,14 @@ fn service(service: &mut Node, env: &Env) -> bool {
 }
 
 /// Names without a value take the one of the environment; those that have none there stay, or go.
-fn fill(node: &mut Node, name: &str, env: &Env, keep: bool) {
-    let take = |node: &mut Node, name: &str, text: String| {
+fn fill(node: &mut Node, name: &str, env: &Env, keep: bool, trail: &Trail<'_>, problems: &mut Problems) {
+    let trail = trail.key(name);
+    let mut take = |node: &mut Node, name: &str, text: &dyn Fn() -> String, length: usize| {
+        if let Err(message) = problems.left.bytes(length) {
+            problems.errors.push(node.problem(&trail, message));
+            return;
+        }
+        let text = text();
         node.value = Yaml::Text(text);
         node.variable = Some(std::rc::Rc::new(format!("${name}")));
     };
@@ -116,7 +128,7 @@ fn fill(node: &mut Node, name: &str, env: &Env, keep: bool) {
             let Some(map) = inner.entries_mut() else { return };
             for (key, value) in map.iter_mut().filter(|(_, v)| v.is_null()) {
                 if let Some(found) = env.get(&*key.name) {
-                    take(value, &key.name, found.clone());
+                    take(value, &key.name, &|| found.clone(), found.len());
                 }
             }
             if !keep {
@@ -129,7 +141,7 @@ fn fill(node: &mut Node, name: &str, env: &Env, keep: bool) {
                 if let Some(name) = item.as_str().filter(|t| !t.contains('=')).map(str::to_owned)
                     && let Some(found) = env.get(&name)
                 {
-                    take(item, &name, format!("{name}={found}"));
+                    take(item, &name, &|| format!("{name}={found}"), found.len());
                 }
             }
             if !keep {
@@ -143,7 +155,7 @@ fn fill(node: &mut Node, name: &str, env: &Env, keep: bool) {
 /// The service whose namespace is shared.
 pub(super) const SHARED: [&str; 5] = ["network_mode", "ipc", "pid", "uts", "cgroup"];
 
-fn implicit_dependencies(service: &mut Node) {
+fn implicit_dependencies(service: &mut Node, trail: &Trail<'_>, problems: &mut Problems) {
     let mut wanted: Vec<(String, bool, Node)> = Vec::new();
     let texts = |name: &str| service.get(name).map(Node::items).unwrap_or_default().iter().filter_map(|i| Some((i.as_str()?, i)));
     for (link, item) in texts("links") {
@@ -163,6 +175,10 @@ fn implicit_dependencies(service: &mut Node) {
         if !from.starts_with("container:") {
             wanted.push((from.split(':').next().unwrap_or(from).to_owned(), false, item.clone()));
         }
+    }
+    if let Err(message) = problems.left.write(wanted.len() * 8) {
+        problems.errors.push(service.problem(trail, message));
+        return;
     }
     for (other, restart, from) in wanted {
         let place = from.place.clone();

@@ -29,7 +29,7 @@ pub(super) struct Resolver<'a> {
     pub(super) home: Option<&'a str>,
 }
 
-fn is_windows_absolute(text: &str) -> bool {
+pub(super) fn is_windows_absolute(text: &str) -> bool {
     let mut chars = text.chars();
     match (chars.next(), chars.next(), chars.next()) {
         (Some('\\'), Some('\\'), _) => true,
@@ -38,7 +38,7 @@ fn is_windows_absolute(text: &str) -> bool {
     }
 }
 
-fn is_remote_context(text: &str) -> bool {
+pub(super) fn is_remote_context(text: &str) -> bool {
     text.contains("://") || ["service:", "github.com/", "git@"].iter().any(|p| text.starts_with(p))
 }
 
@@ -123,6 +123,9 @@ impl Resolver<'_> {
 /// A path whose longest part that is a link is followed, as docker compose does for what it watches.
 fn without_link(text: &str) -> String {
     let path = Path::new(text);
+    if text.len() > super::files::LONGEST_PATH {
+        return text.to_owned();
+    }
     for part in path.ancestors() {
         if part.is_symlink()
             && let (Ok(real), Ok(rest)) = (std::fs::canonicalize(part), path.strip_prefix(part))

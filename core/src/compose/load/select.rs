@@ -72,7 +72,7 @@ fn nested(node: &Node, path: &mut Vec<String>, own: bool, out: &mut Vec<(Vec<Str
 /// Takes services without an active profile out.
 pub(super) fn select(model: &mut Model, profiles: &[String]) {
     let active = |wanted: &[String]| wanted.is_empty() || wanted.iter().any(|p| profiles.iter().any(|a| a == p || a == "*"));
-    let (enabled, disabled): (BTreeMap<String, Service>, _) = std::mem::take(&mut model.services).into_iter().partition(|(_, s)| active(&s.profiles));
+    let (enabled, disabled): (BTreeMap<String, Box<Service>>, _) = std::mem::take(&mut model.services).into_iter().partition(|(_, s)| active(&s.profiles));
     model.services = enabled;
     model.disabled = disabled;
 }

@@ -9,7 +9,8 @@ use std::{
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag as YamlTag};
 
 use super::{
-    node::{Entries, Key, Mark, Node, Place, Source, Yaml},
+    limits,
+    node::{Entries, Key, Mark, Node, Place, Source, Yaml, key_text},
     scalar,
 };
 use crate::error::Diagnostic;
@@ -48,17 +49,21 @@ type Wrong = Box<Diagnostic>;
 
 /// So often is a text read again with a tab less.
 const TABS: usize = 20;
+/// So many bytes are read again in all.
+const AGAIN: usize = 2 << 20;
 
 /// Reads all documents of a file.
 pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
     let mut found = read(file, text);
     // A tab between a key and its value is white space; the parser takes none there.
-    let mut changed = text.to_owned();
+    let mut changed = if found.is_err() { text.to_owned() } else { String::new() };
+    let mut again = AGAIN;
     for _ in 0..TABS {
         let Err(wrong) = &found else { break };
-        if text.len() > 1 << 20 || !without_tab(&mut changed, wrong) {
+        if again < text.len() || !without_tab(&mut changed, wrong) {
             break;
         }
+        again -= text.len();
         match read(file, &changed) {
             Err(next) if (next.line, next.column) == (wrong.line, wrong.column) => break,
             next => found = next,
@@ -120,10 +125,12 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         let done = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let mark = mark(tag.as_deref());
+                let from = reader.nodes;
+                reader.nodes += text.len() / limits::TEXT;
                 let Some(value) = scalar::resolve(&text, style == ScalarStyle::Plain, tag.as_deref()) else {
                     return Err(reader.at(&place, &stack, "the value does not fit its tag"));
                 };
-                Some((Node { mark, ..Node::new(value, &place) }, anchor, reader.nodes, style == ScalarStyle::Plain && &*text == "<<"))
+                Some((Node { mark, ..Node::new(value, &place) }, anchor, from, style == ScalarStyle::Plain && &*text == "<<"))
             }
             Event::SequenceStart(anchor, tag) => {
                 reader.open.insert(anchor);
@@ -140,8 +147,12 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                 Some(Frame { kind, place, mark, anchor, from }) => {
                     reader.open.remove(&anchor);
                     let value = match kind {
-                        Kind::List(items) => Yaml::List(Rc::new(items)),
-                        Kind::Map { entries, merges, .. } => {
+                        Kind::List(mut items) => {
+                            items.shrink_to_fit();
+                            Yaml::List(Rc::new(items))
+                        }
+                        Kind::Map { mut entries, merges, .. } => {
+                            entries.shrink();
                             Yaml::Map(Rc::new(apply_merges(entries, merges).map_err(|p| reader.at(&p, &stack, "`<<` needs a mapping or a list of mappings"))?))
                         }
                     };
@@ -167,6 +178,8 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         };
         let Some((node, anchor, from, is_merge)) = done else { continue };
         if anchor > 0 {
+            // Each is kept, which takes more than its value does.
+            reader.nodes += 3;
             let size = reader.nodes.saturating_sub(from) + 1;
             reader.anchors.insert(anchor, (without_resets(&node), size));
         }
@@ -178,7 +191,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
             Some(Kind::Map { entries, key, merges, merge }) => match key.take() {
                 None => {
                     let name: Rc<str> = match &node.value {
-                        Yaml::Text(name) => Rc::from(name.as_str()),
+                        Yaml::Text(name) => key_text(name),
                         _ => return Err(Box::new(node.place.diagnostic(&path(), format!("a key must be a text, and this is {}", node.kind())))),
                     };
                     if name.len() > LONGEST_KEY {

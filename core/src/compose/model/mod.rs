@@ -29,7 +29,7 @@ pub struct Model {
     /// Its name.
     pub name: String,
     /// Its services by name.
-    pub services: BTreeMap<String, Service>,
+    pub services: BTreeMap<String, Box<Service>>,
     /// Its networks by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, NetworkConfig>,
@@ -47,7 +47,7 @@ pub struct Model {
     pub models: BTreeMap<String, ModelConfig>,
     /// Services that no active profile selects.
     #[serde(skip)]
-    pub disabled: BTreeMap<String, Service>,
+    pub disabled: BTreeMap<String, Box<Service>>,
     /// Top-level `x-` keys.
     #[serde(skip)]
     pub extensions: BTreeMap<String, Value>,

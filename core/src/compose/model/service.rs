@@ -50,11 +50,11 @@ service! {
     /// Whether its output is shown.
     attach: Option<bool>,
     /// How its image is built.
-    build: Option<Build>,
+    build: Option<Box<Build>>,
     /// How it is developed.
     develop: Option<Develop>,
     /// Limits of block devices.
-    blkio_config: Option<BlkioConfig>,
+    blkio_config: Option<Box<BlkioConfig>>,
     /// Capabilities to add.
     cap_add: Vec<String>,
     /// Capabilities to drop.
@@ -92,7 +92,7 @@ service! {
     /// Services that must be there before.
     depends_on: BTreeMap<String, Dependency>,
     /// How it is deployed.
-    deploy: Option<Deploy>,
+    deploy: Option<Box<Deploy>>,
     /// Rules for devices.
     device_cgroup_rules: Vec<String>,
     /// Devices.
@@ -126,7 +126,7 @@ service! {
     /// Host name.
     hostname: String,
     /// Health check.
-    healthcheck: Option<HealthCheck>,
+    healthcheck: Option<Box<HealthCheck>>,
     /// Its image.
     image: String,
     /// Runs an init that reaps processes.
@@ -158,7 +158,7 @@ service! {
     /// Network mode.
     network_mode: String,
     /// Networks that it is in.
-    networks: BTreeMap<String, Option<ServiceNetwork>>,
+    networks: BTreeMap<String, Option<Box<ServiceNetwork>>>,
     /// Does not end it for lack of memory.
     oom_kill_disable: bool,
     /// How soon it is ended for lack of memory.
