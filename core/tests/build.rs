@@ -208,7 +208,8 @@ async fn a_dropped_build_ends_at_the_engine(engine: Engine, image: String, name:
     let call = engine.images().build(here.path()).dockerfile_inline(dockerfile).additional_contexts(contexts(&[("x", text(here.path()))]));
     let task = tokio::spawn(async move { call.await });
     let word = format!("echo {name}-sleeps");
-    until("the step's begin", || processes(&word) > 0).await;
+    until("the step's begin", || processes(&word) > 0 || task.is_finished()).await;
+    assert!(!task.is_finished(), "{:?}", task.await);
     task.abort();
     until("the step's end", || processes(&word) == 0).await;
 }

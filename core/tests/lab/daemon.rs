@@ -216,11 +216,14 @@ fn answers(socket: &Path) -> bool {
 #[allow(unused_macros, reason = "each test uses a part")]
 macro_rules! with_each_daemon {
     ($($scenario:ident)+) => {
-        $(#[tokio::test(flavor = "multi_thread")]
-        async fn $scenario() {
-            let all = lab::daemon::programs().into_iter().map(|program| tokio::spawn(async move { scenarios::$scenario(&program).await }));
+        $(#[test]
+        fn $scenario() {
+            // Each in a runtime of its own: starting and ending an engine is waited for in the thread.
+            let all = lab::daemon::programs().into_iter().map(|program| {
+                std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(scenarios::$scenario(&program)))
+            });
             for (n, done) in all.collect::<Vec<_>>().into_iter().enumerate() {
-                done.await.unwrap_or_else(|e| panic!("with program {n}: {e}"));
+                assert!(done.join().is_ok(), "with program {n}");
             }
         })+
     };

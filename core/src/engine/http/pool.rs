@@ -162,7 +162,8 @@ impl Pool {
         let Some(link) = self.take() else { return self.fresh(dial, request, limit).await };
         let spare = request.method().is_safe().then(|| again(&request));
         match self.soon(link, request, limit).await {
-            Err((Failure::Http(e), unsent)) if !e.is_parse() && !e.is_user() => match unsent.or(spare) {
+            // What cannot be read may be left over from the answer before, which was longer than it said.
+            Err((Failure::Http(e), unsent)) if !e.is_user() => match unsent.or(spare) {
                 Some(request) => self.fresh(dial, request, limit).await,
                 None => Err(Failure::Http(e)),
             },
