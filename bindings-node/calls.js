@@ -43,10 +43,9 @@ function answerOf(begin, operation, { onEvent, signal } = {}) {
         resolve(answer)
       }
     })
-    const answer = running.take()
-    if (answer !== null) {
+    if (running.isDone) {
       // An answer that is there already lets the others have their turn all the same.
-      setImmediate(resolve, answer)
+      setImmediate(() => resolve(running.take()))
       return
     }
     live.add(running)

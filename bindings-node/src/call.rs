@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dockerkit::{
     Error, Event, Result,
     progress::Status,
-    surface::{self, Reply},
+    surface::{self, Open, Reply},
 };
 use napi::{
     bindgen_prelude::{Buffer, FnArgs, Function},
@@ -141,7 +141,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Running {
     task: Option<AbortHandle>,
-    done: Mutex<Option<Outcome>>,
+    done: Mutex<Option<(Outcome, Option<Open>)>>,
 }
 
 impl Drop for Running {
@@ -176,18 +176,25 @@ impl Running {
         });
         match done {
             Ok(None) => Ok(Self::spawn(Shared::new(callback)?, work)),
-            Ok(Some(outcome)) => Ok(Self { task: None, done: Mutex::new(Some(outcome)) }),
-            Err(error) => Ok(Self { task: None, done: Mutex::new(Some(Err(error))) }),
+            Ok(Some((outcome, open))) => Ok(Self { task: None, done: Mutex::new(Some((outcome, Some(open)))) }),
+            Err(error) => Ok(Self { task: None, done: Mutex::new(Some((Err(error), None))) }),
         }
     }
 }
 
 #[napi]
 impl Running {
-    /// The outcome, where it was there at once: then the callback is never called.
+    /// Whether the outcome was there at once: then the callback is never called.
+    #[napi(getter)]
+    pub fn is_done(&self) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The outcome that was there at once.
     #[napi]
     pub fn take(&self) -> Option<Answer> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).take().map(Answer::of)
+        let (outcome, _open) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Answer::of(outcome))
     }
 
     /// Ends the call: its callback is not called again.

@@ -11,7 +11,7 @@ use std::{
 use dockerkit::{
     Error, Event, Result,
     progress::Status,
-    surface::{self, BatchStream, Reply, Seat},
+    surface::{self, BatchStream, Open, Reply, Seat},
 };
 use pyo3::{
     exceptions::PyRuntimeError,
@@ -43,6 +43,8 @@ struct Listener {
 struct State {
     events: VecDeque<EventText>,
     outcome: Option<Outcome>,
+    /// There while an outcome that was there at once is not yet asked for.
+    open: Option<Open>,
     listener: Option<Listener>,
     /// The thread that does the work, where it waits; events may come from others.
     waiter: Option<Waker>,
@@ -180,9 +182,10 @@ impl Pending {
             let Stage::Ready(mut work) = self.swap(Stage::Gone) else { return false };
             let _inside = runtime.enter();
             if self.brief
-                && let Some(outcome) = surface::begin_here(&mut work)
+                && let Some((outcome, open)) = surface::begin_here(&mut work)
             {
-                self.shared.lock().outcome = Some(outcome);
+                let mut state = self.shared.lock();
+                (state.outcome, state.open) = (Some(outcome), Some(open));
                 return true;
             }
             let shared = self.shared.clone();
@@ -198,7 +201,7 @@ impl Pending {
     fn poll(&self, py: Python<'_>) -> PyResult<(Vec<EventText>, bool, Option<Py<PyAny>>)> {
         let (events, outcome) = {
             let mut state = self.shared.lock();
-            state.told = false;
+            (state.told, state.open) = (false, None);
             (state.events.drain(..).collect(), state.outcome.take())
         };
         Ok((events, outcome.is_some(), outcome.map(|o| to_python(py, o)).transpose()?))

@@ -16,7 +16,7 @@ use crate::transport::Seat;
 /// How long a thread waits itself.
 const LIMIT: Duration = Duration::from_micros(250);
 /// The most calls that do not try after one that tried in vain.
-const MOST: u32 = 256;
+const MOST: u32 = 16;
 
 /// Calls that ask one question and read nothing else.
 const QUESTIONS: &[&str] = &[
@@ -35,10 +35,27 @@ const QUESTIONS: &[&str] = &[
     "volumes.list",
 ];
 
-/// Calls that wait elsewhere now: a thread that has more to do does not wait for one of them.
-static ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+/// Calls that are not over: a thread that has more to do does not wait for one of them.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 static PAUSE: AtomicU32 = AtomicU32::new(0);
 static LEFT: AtomicU32 = AtomicU32::new(0);
+
+/// A call that is not over for the one who made it.
+#[derive(Debug)]
+pub struct Open(());
+
+impl Open {
+    fn new() -> Self {
+        OPEN.fetch_add(1, Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Relaxed);
+    }
+}
 
 /// Whether a call is worth trying in the thread that makes it.
 #[must_use]
@@ -47,19 +64,20 @@ pub fn is_brief(request: &Request) -> bool {
 }
 
 /// Begins `work` in this thread, and waits for it as long as that is a matter of microseconds. What is not done by then goes on
-/// when it is polled elsewhere, inside of [`elsewhere`]. A runtime must have been entered.
-pub fn begin_here<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Option<F::Output> {
+/// when it is polled elsewhere, inside of [`elsewhere`]. What is done stays open until the one who made the call has it, so that
+/// many that are made at once do not wait for each other. A runtime must have been entered.
+pub fn begin_here<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Option<(F::Output, Open)> {
     let mut seat = Seat::take();
     let outcome = wait_here(&mut seat, work);
     seat.keep();
-    outcome
+    outcome.map(|outcome| (outcome, Open::new()))
 }
 
 fn wait_here<F: Future + ?Sized>(seat: &mut Seat, work: &mut Pin<Box<F>>) -> Option<F::Output> {
     if let Poll::Ready(outcome) = seat.poll(work.as_mut()) {
         return Some(outcome);
     }
-    if !seat.watches() || ELSEWHERE.load(Relaxed) > 0 || LEFT.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+    if !seat.watches() || OPEN.load(Relaxed) > 0 || LEFT.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
         return None;
     }
     let begin = Instant::now();
@@ -78,13 +96,6 @@ fn wait_here<F: Future + ?Sized>(seat: &mut Seat, work: &mut Pin<Box<F>>) -> Opt
 
 /// Does `work` on the runtime's threads.
 pub async fn elsewhere<T>(work: impl Future<Output = T>) -> T {
-    struct Counted;
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            ELSEWHERE.fetch_sub(1, Relaxed);
-        }
-    }
-    ELSEWHERE.fetch_add(1, Relaxed);
-    let _counted = Counted;
+    let _open = Open::new();
     work.await
 }

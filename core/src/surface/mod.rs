@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 pub use attach::AnyHandle;
 pub use batches::{BatchStream, StreamCloser};
-pub use brief::{begin_here, elsewhere, is_brief};
+pub use brief::{Open, begin_here, elsewhere, is_brief};
 pub(crate) use class::ErasedClass;
 pub(crate) use class::handle;
 pub use class::{Class, Handle};
