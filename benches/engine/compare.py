@@ -39,8 +39,8 @@ OPERATIONS = {
     "archive_in": (3, "archive of 200 MB, in"),
     "at_once": (9, "50 inspects at once"),
 }
-# Calls that take less than a millisecond are made so often in each turn: one alone would measure how cold the processor's caches are.
-REPEATED = {"ping": 20, "inspect": 20}
+# Calls that take less than a millisecond are made so often in each turn: a few would measure how cold caches and sleeping processors are.
+REPEATED = {"ping": 200, "inspect": 50}
 IMPORTS = {
     "dockerkit (Python)": ["python", "import dockerkit"],
     "docker-py": ["python", "import docker"],

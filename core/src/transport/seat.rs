@@ -36,6 +36,8 @@ thread_local! {
 struct Here {
     /// A socket that was seen to have something.
     readable: Option<Arc<OwnedFd>>,
+    /// Whether the call begins: then a connection that waited is asked whether it is over.
+    begins: bool,
     /// The socket that the poll stopped at.
     stopped: Option<Arc<OwnedFd>>,
 }
@@ -53,6 +55,8 @@ pub struct Seat {
     socket: Option<Arc<OwnedFd>>,
     /// Whether that socket has something.
     readable: bool,
+    /// Whether nothing was polled yet.
+    begins: bool,
     /// A forked child has bells of its own.
     epoch: u64,
 }
@@ -64,10 +68,10 @@ impl Seat {
         let epoch = fork_epoch();
         let mut seat = FREE.take().filter(|seat| seat.epoch == epoch).unwrap_or_else(|| {
             let bell = Arc::new(Bell::default());
-            Self { waker: bell.clone().into(), bell, socket: None, readable: false, epoch }
+            Self { waker: bell.clone().into(), bell, socket: None, readable: false, begins: true, epoch }
         });
         // The call before may have rung late.
-        (seat.socket, seat.readable) = (None, false);
+        (seat.socket, seat.readable, seat.begins) = (None, false, true);
         seat.bell.rung.store(false, SeqCst);
         seat
     }
@@ -82,7 +86,7 @@ impl Seat {
     /// Polls once, in this thread.
     pub fn poll<F: Future + ?Sized>(&mut self, work: Pin<&mut F>) -> Poll<F::Output> {
         let readable = self.socket.take().filter(|_| std::mem::take(&mut self.readable));
-        HERE.set(Some(Here { readable, stopped: None }));
+        HERE.set(Some(Here { readable, begins: std::mem::take(&mut self.begins), stopped: None }));
         let result = work.poll(&mut Context::from_waker(&self.waker));
         self.socket = HERE.take().and_then(|here| here.stopped);
         result
@@ -169,7 +173,8 @@ impl<S: AsFd> Seated<S> {
         let socket = self.socket.as_ref()?;
         HERE.with_borrow_mut(|here| {
             let here = here.as_mut()?;
-            if here.readable.as_ref().is_none_or(|readable| !Arc::ptr_eq(readable, socket)) {
+            let seen = here.readable.as_ref().is_some_and(|readable| Arc::ptr_eq(readable, socket));
+            if !seen && !std::mem::take(&mut here.begins) {
                 here.stopped = Some(socket.clone());
                 return None;
             }

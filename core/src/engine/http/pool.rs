@@ -192,6 +192,7 @@ impl Pool {
 
     /// Sends a request over `link`.
     async fn over(self: &Arc<Self>, mut link: Link, request: Request<Body>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
+        let is_upgrade = request.headers().contains_key(hyper::header::UPGRADE);
         let answer = if is_large(request.body()) {
             // A socket takes little at a time. A task that the runtime's own threads poll goes on with the next part without
             // waking the thread of the caller.
@@ -203,6 +204,8 @@ impl Pool {
         } else {
             link.ask(request).await?
         };
+        // An engine closes a connection whose upgrade it refuses, and does not say so.
+        link.proven &= !is_upgrade;
         Ok(answer.map(|incoming| AnswerBody::new(incoming, link, self.clone())))
     }
 
