@@ -39,6 +39,8 @@ engine_image() {
 engine_stop() {
     if [ -n "${dockerd_pid:-}" ]; then
         kill "$dockerd_pid" && wait "$dockerd_pid"
+        # Left by containers that use the network of this machine.
+        umount "$run"/exec/netns/* 2>/dev/null
         rm -rf "$run"
     fi
 }
