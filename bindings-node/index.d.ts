@@ -356,8 +356,8 @@ export interface BuildOptions {
   /**
    * Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
    * `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
-   * `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
-   * BuildKit only.
+   * `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in
+   * for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`. BuildKit only.
    */
   additionalContexts?: Record<string, string> | ReadonlyMap<string, string> | null
   /** The network of `RUN` instructions, such as `host` or `none`. */

@@ -579,8 +579,8 @@ class EngineImages:
                 BuildKit only.
             additional_contexts: Contexts beside the main one, by the names that `COPY --from=`, `RUN --mount=from=` and `FROM` use: a folder, whose
                 `.dockerignore` is read, `docker-image://<image>`, or an address that the engine fetches: `git://…` and
-                `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`.
-                BuildKit only.
+                `https://….git` are repositories, `https://…` is one file, under its own name. A name that is an image's stands in
+                for it. Needs Docker 23.0; an older engine, and `oci-layout://`, are `unsupported`. BuildKit only.
             network: The network of `RUN` instructions, such as `host` or `none`.
             extra_hosts: Lines of `/etc/hosts` for `RUN` instructions: name and address. `host-gateway` is the engine's host; between several
                 addresses stand commas.

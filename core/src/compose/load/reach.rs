@@ -67,7 +67,7 @@ pub(super) fn written(whole: &Node, files: &Files, problems: &mut Problems) {
     for (node, path) in contexts {
         let is_service = |t: &str| t.starts_with("service:") || t.starts_with("target:") || t.starts_with("docker-image://");
         if !files.remotes() && node.as_str().is_some_and(|t| paths::is_remote_context(t) && !is_service(t)) {
-            let mut d = node.problem(&root, format!("{} lies outside the project folder: contexts of other hosts are not allowed", node.shown()));
+            let mut d = node.problem(&root, format!("{} is outside the project folder: the policy allows no contexts of other hosts", node.shown()));
             d.path = path;
             problems.errors.push(d);
         }
@@ -100,8 +100,11 @@ pub(super) fn check(model: &Model, whole: &Node, loader: &Loader<'_>, problems: 
             return;
         }
         let node = node.unwrap_or(whole);
-        let mut d = node.problem(trail, format!("{} lies outside the project folder, which the policy does not allow", node.shown()));
-        d.expected = Some("a path in the project folder".to_owned());
+        // What is no path, such as the engine's socket, is judged as the host's root.
+        let is_host = path == "/";
+        let what = if is_host { "reaches outside the project folder" } else { "lies outside the project folder" };
+        let mut d = node.problem(trail, format!("{} {what}, which the policy does not allow", node.shown()));
+        d.expected = (!is_host).then(|| "a path in the project folder".to_owned());
         problems.errors.push(d);
     };
     let section = root.key("services");
