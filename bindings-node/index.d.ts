@@ -3091,7 +3091,7 @@ export class Engine implements AsyncDisposable {
    * By the status of the answer.
    */
   request(method: string, path: string, options?: RequestOptions & CallOptions): Promise<RawAnswer>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3430,7 +3430,7 @@ export class Container implements AsyncDisposable {
    * What was copied until then stays, but for the file that was under way.
    */
   copyFrom(path: string, target: string | URL, options?: CopyFrom & CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3481,7 +3481,7 @@ export class Session implements AsyncDisposable {
    * `unreachable` when the connection is lost.
    */
   wait(options?: CallOptions): Promise<number>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3615,7 +3615,7 @@ export class Cluster implements AsyncDisposable {
    * Ends at once; the same call finishes the work.
    */
   destroy(options?: DestroyCluster & CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3719,7 +3719,7 @@ export class Project implements AsyncDisposable {
    * None that a caller can cause.
    */
   hashes(options?: CallOptions): Promise<Record<string, string>>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3870,7 +3870,7 @@ export class App implements AsyncDisposable {
    * `command_failed` when an instruction fails, `not_found`, `invalid_input`.
    */
   build(options?: ServiceOptions & CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -3931,7 +3931,7 @@ export class Machines implements AsyncDisposable {
    * `not_found`.
    */
   get(name: string, options?: CallOptions): Promise<Machine>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -4047,7 +4047,7 @@ export class Machine implements AsyncDisposable {
    * Ends at once; the same call finishes the work.
    */
   remove(options?: RemoveMachine & CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -4264,7 +4264,7 @@ export class Swarm implements AsyncDisposable {
    * `conflict` when the engine is not a manager, or there is no leader.
    */
   tasks(options?: ListTasks & CallOptions): Promise<Task[]>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -4368,7 +4368,7 @@ export class Node implements AsyncDisposable {
    * `not_found`; `conflict` while it is up or a manager.
    */
   remove(options?: RemoveNode & CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -4443,7 +4443,7 @@ export class Service implements AsyncDisposable {
    * `not_found` when it has been removed.
    */
   remove(options?: CallOptions): Promise<void>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
@@ -4539,7 +4539,7 @@ export class Stack implements AsyncDisposable {
    * `not_found` when the stack has no service.
    */
   logs(options?: ServiceLogOptions & CallOptions): Stream<ServiceLog>
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -39,8 +39,9 @@ class Handle {
     }
   }
 
-  /** Lets go of the object. Its connections are closed with the last object that uses them. */
+  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   async close() {
+    this[NATIVE]?.close()
     this[NATIVE] = undefined
   }
 

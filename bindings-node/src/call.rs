@@ -58,7 +58,7 @@ impl Answer {
             Ok(None) => {}
             Ok(Some(reply)) => {
                 out.json = Some(reply.json);
-                out.handles = reply.handles.into_iter().map(|inner| Handle { inner }).collect();
+                out.handles = reply.handles.into_iter().map(|inner| Handle { inner: Some(inner) }).collect();
                 out.streams = reply.streams.into_iter().map(Stream::new).collect();
                 if !reply.data.is_empty() {
                     let mut all = Vec::with_capacity(reply.data.iter().map(bytes::Bytes::len).sum());

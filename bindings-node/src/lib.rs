@@ -25,15 +25,18 @@ use crate::call::{Answer, Callback, Running, Shared};
 #[napi]
 #[derive(Debug)]
 pub struct Handle {
-    pub(crate) inner: AnyHandle,
+    /// Nothing once it is closed.
+    pub(crate) inner: Option<AnyHandle>,
 }
 
 #[napi]
 impl Handle {
-    /// The name of its class.
-    #[napi(getter)]
-    pub fn class_name(&self) -> &'static str {
-        self.inner.class()
+    /// Lets go of the object, without waiting for JavaScript to collect this.
+    #[napi]
+    pub fn close(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            surface::close(inner);
+        }
     }
 }
 
@@ -41,11 +44,11 @@ fn request(class: String, method: String, target: Option<&Handle>, args: String,
     Request {
         class,
         method,
-        target: target.map(|h| h.inner.clone()),
+        target: target.and_then(|h| h.inner.clone()),
         args,
         // Not copied: JavaScript keeps the memory, and is told not to change it until the call is over.
         data: data.into_iter().map(Bytes::from_owner).collect(),
-        handles: handles.iter().map(|h| h.inner.clone()).collect(),
+        handles: handles.iter().filter_map(|h| h.inner.clone()).collect(),
         context: Context::default(),
     }
 }

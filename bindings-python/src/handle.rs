@@ -1,6 +1,6 @@
 //! Objects of the core, held by Python.
 
-use dockerkit::surface::AnyHandle;
+use dockerkit::surface::{self, AnyHandle};
 use pyo3::prelude::*;
 
 /// An object of the core. Its class is known to the Python layer.
@@ -11,9 +11,8 @@ pub(crate) struct Handle {
 
 #[pymethods]
 impl Handle {
-    /// The name of its class.
-    #[getter]
-    fn class_name(&self) -> &'static str {
-        self.inner.class()
+    /// Lets go of what it holds for later calls.
+    fn close(&self) {
+        surface::close(self.inner.clone());
     }
 }

@@ -157,7 +157,7 @@ async fn a_stream_may_be_silent() {
 async fn what_waits_by_nature_is_not_bound(usual: Engine, image: String, name: String) {
     let limit = Duration::from_secs(2);
     let engine = Engine::connect(usual.endpoint().to_string()).first_byte_timeout(limit).silence_timeout(limit).await.unwrap();
-    let script = "trap 'exit 3' TERM; read word; sleep 5 & wait; echo late $word; exit 4";
+    let script = "trap 'exit 3' TERM; read word; sleep 5 & wait; echo late $word; sleep 1; exit 4";
     let main = engine.containers().run(&*image, ["sh", "-c", script]).name(&*name).stdin_open(true).await.unwrap();
     let side = engine.containers().run(&*image, ["sleep", "60"]).await.unwrap();
     let quiet = ["sh", "-c", "sleep 5; echo late; exit 6"];

@@ -196,12 +196,15 @@ for (const variable of ENGINES) {
 
     await suite.test('the engine is reached by TCP', async (t) => {
       let came = 0
+      /** @type {Promise<unknown>[]} */ const closed = []
       const way = net.createServer({ allowHalfOpen: true }, (client) => {
         came += 1
+        closed.push(new Promise((resolve) => client.on('close', resolve)))
         const other = net.connect({ path: endpoint.replace('unix://', ''), allowHalfOpen: true })
         for (const stream of [client, other]) stream.on('error', () => undefined)
         client.pipe(other)
         other.pipe(client)
+        t.after(() => [client, other].forEach((stream) => stream.destroy()))
       })
       await new Promise((resolve) => way.listen(0, '127.0.0.1', () => resolve(undefined)))
       t.after(() => way.close())
@@ -218,6 +221,8 @@ for (const variable of ENGINES) {
       assert.deepEqual([said, await session.wait()], ['a\nb\n', 6])
       await held.remove({ force: true })
       await far.close()
+      await Promise.all(closed)
+      await assert.rejects(held.reload(), { code: 'not_found' })
     })
   })
 }

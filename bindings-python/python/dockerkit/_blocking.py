@@ -26,8 +26,10 @@ class Closing(Object):
     __slots__ = ()
 
     def close(self) -> None:
-        """Lets go of the object. Its connections are closed with the last object that uses them."""
-        self._handle = None
+        """Lets go of the object. An engine's connections are closed; objects that came from it make new ones."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
 
     def __enter__(self) -> Any:
         return self

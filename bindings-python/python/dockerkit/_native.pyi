@@ -5,8 +5,7 @@ __version__: str
 
 @final
 class Handle:
-    @property
-    def class_name(self) -> str: ...
+    def close(self) -> None: ...
 
 @final
 class Pending:

@@ -346,9 +346,9 @@ impl Node<'_> {
             let _ = writeln!(out, "{}  readonly {}: {}", self.doc(&group.doc, 2), camel(&group.name), group_class(class, group));
         }
         self.method_types(out, class, &class.methods);
-        if !class.methods.iter().any(|m| m.name == "close") {
-            out.push_str("  /** Lets go of the object. Its connections are closed with the last object that uses them. */\n  close(): Promise<void>\n");
-        }
+        out.push_str(
+            "  /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */\n  close(): Promise<void>\n",
+        );
         out.push_str("  [Symbol.asyncDispose](): Promise<void>\n}\n");
     }
 

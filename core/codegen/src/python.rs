@@ -261,10 +261,7 @@ impl Python<'_> {
                 let _ = write!(body, "    @property\n    def {}(self) -> {}:\n{}\n", group.name, group_class(class, group), docstring(&group.doc, 8));
             }
             self.stubs_of(&mut body, &class.methods, flavour);
-            let own_close = class.methods.iter().any(|m| m.name == "close");
-            if !own_close {
-                let _ = writeln!(body, "    {}def close(self) -> None: ...", flavour.word());
-            }
+            let _ = writeln!(body, "    {}def close(self) -> None: ...", flavour.word());
             let (a, word) = if flavour == Flavour::Aio { ("a", "async ") } else { ("", "") };
             let _ = writeln!(body, "    {word}def __{a}enter__(self) -> Self: ...\n    {word}def __{a}exit__(self, *_: object) -> None: ...");
         }

@@ -107,6 +107,11 @@ impl Client {
         self.0.connector.reach(host, port).await
     }
 
+    /// Closes the connections that no call uses; the next call makes one.
+    pub(crate) fn close(&self) {
+        self.0.pool.get().close();
+    }
+
     /// Where the engine is, as in `DOCKER_HOST`.
     pub(crate) fn endpoint(&self) -> &str {
         &self.0.endpoint

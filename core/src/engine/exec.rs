@@ -214,6 +214,10 @@ impl Session {
             let count = reader.half.read_buf(&mut buffer).await.map_err(lost)?;
             let bytes: Bytes = buffer.freeze();
             if count == 0 {
+                // The engine ends the stream when the process has ended: nobody reads what is written from now on.
+                if let Ok(mut writer) = self.0.writer.try_lock() {
+                    writer.shutdown().await.ok();
+                }
                 return if reader.demux.is_empty() { Ok(None) } else { Err(lost(std::io::ErrorKind::UnexpectedEof.into())) };
             }
             if self.0.tty {

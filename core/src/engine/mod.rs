@@ -137,6 +137,10 @@ impl Handle for Engine {
     fn properties(&self) -> EngineProperties {
         EngineProperties { endpoint: self.endpoint.to_string(), api_version: self.api_version(), source: self.source.to_string() }
     }
+
+    fn close(&self) {
+        self.client.close();
+    }
 }
 
 handle!(Engine);

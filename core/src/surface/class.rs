@@ -20,6 +20,9 @@ pub trait Handle: Clone + Send + Sync + 'static {
 
     /// Its properties now.
     fn properties(&self) -> Self::Properties;
+
+    /// Lets go of what it holds for later calls.
+    fn close(&self) {}
 }
 
 /// Makes a type that is a [`Handle`] travel in arguments and results.
@@ -298,6 +301,7 @@ pub(crate) trait ErasedClass: Send + Sync {
     fn name(&self) -> &'static str;
     fn start(&self, request: Request) -> Result<BoxFuture<Result<Reply>>>;
     fn construct(&self, request: Request) -> Result<Reply>;
+    fn close(&self, object: &AnyHandle);
     #[cfg(feature = "describe")]
     fn schemas(&self) -> &[MethodSchema];
     #[cfg(feature = "describe")]
@@ -318,6 +322,12 @@ impl<S: Handle> ErasedClass for Class<S> {
     fn construct(&self, request: Request) -> Result<Reply> {
         let make = self.construct.as_ref().ok_or_else(|| Error::internal(format!("{} has no constructor", S::CLASS)))?;
         make(Args::parse(request)?)
+    }
+
+    fn close(&self, object: &AnyHandle) {
+        if let Some(object) = object.object.downcast_ref::<S>() {
+            object.close();
+        }
     }
 
     #[cfg(feature = "describe")]

@@ -105,6 +105,15 @@ pub fn construct(request: Request) -> Result<Reply> {
     find(&request.class)?.construct(request).map_err(|e| e.op(operation))
 }
 
+/// Lets go of an object on behalf of the one who made it: what it holds for later calls, such as connections, is closed now.
+/// Others that use the same object can go on.
+#[expect(clippy::needless_pass_by_value, reason = "nobody has it afterwards")]
+pub fn close(object: AnyHandle) {
+    if let Ok(class) = find(object.class()) {
+        class.close(&object);
+    }
+}
+
 fn find(class: &str) -> Result<&'static dyn class::ErasedClass> {
     table::classes().iter().map(AsRef::as_ref).find(|c| c.name() == class).ok_or_else(|| Error::internal(format!("no class {class}")))
 }

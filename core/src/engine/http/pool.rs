@@ -6,7 +6,10 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -58,6 +61,8 @@ fn is_large(body: &Body) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: Mutex<Vec<Link>>,
+    /// How often its connections were closed: those from before that are in use now do not come back.
+    closings: AtomicU64,
 }
 
 /// One connection: where requests go in, and what moves them.
@@ -67,6 +72,8 @@ pub(super) struct Link {
     /// The runtime whose threads watch the socket: another one may be gone, or not running, when the connection is next used.
     home: runtime::Id,
     since: Instant,
+    /// The pool's closings before it.
+    closings: u64,
     /// Whether an answer came through it before.
     proven: bool,
 }
@@ -78,9 +85,9 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    async fn new(io: Box<dyn Io>) -> hyper::Result<Self> {
+    async fn new(io: Box<dyn Io>, closings: u64) -> hyper::Result<Self> {
         let (sender, driver) = http1::handshake(TokioIo::new(io)).await?;
-        Ok(Self { sender, driver, home: runtime::Handle::current().id(), since: Instant::now(), proven: false })
+        Ok(Self { sender, driver, home: runtime::Handle::current().id(), since: Instant::now(), closings, proven: false })
     }
 
     /// Moves bytes in both directions as far as they go; ready when the connection is over.
@@ -177,8 +184,9 @@ impl Pool {
         request: Request<Body>,
         limit: Option<Duration>,
     ) -> std::result::Result<Response<AnswerBody>, Failure> {
+        let closings = self.closings.load(SeqCst);
         let io = dial().await.map_err(Failure::Dial)?;
-        let link = Link::new(io).await.map_err(Failure::Http)?;
+        let link = Link::new(io, closings).await.map_err(Failure::Http)?;
         self.soon(link, request, limit).await.map_err(|(failure, _)| failure)
     }
 
@@ -225,6 +233,13 @@ impl Pool {
         }
     }
 
+    /// Closes the connections that wait, and those in use when they are free.
+    pub(crate) fn close(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closings.fetch_add(1, SeqCst);
+        idle.clear();
+    }
+
     /// Takes a connection back whose answer has been read.
     pub(super) fn keep(&self, mut link: Link) {
         if !link.proven || !link.is_free() {
@@ -232,6 +247,9 @@ impl Pool {
         }
         link.since = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.closings != self.closings.load(SeqCst) {
+            return;
+        }
         if idle.len() >= KEPT {
             idle.remove(0);
         }
