@@ -189,9 +189,13 @@ const isSimple = (type) =>
   (type.how === 'list' && isSimple(type.of)) ||
   (type.how === 'oneOf' && type.all.every(isSimple))
 
+/** What a call without arguments is given. */
+const NOTHING = { json: '', data: [], handles: [], control: {} }
+
 /** Reads the arguments of a call: the positional ones, and the options at the end. */
 function prepare(spec, args) {
   const { params } = spec
+  if (args.length === 0 && params.length === 0) return NOTHING
   let options = args[params.length]
   const given = args.slice(0, params.length)
   if (options === undefined) {

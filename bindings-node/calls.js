@@ -7,10 +7,19 @@ const native = require('./native.js')
 const { eventsOf, resultOf } = require('./results.js')
 const { nativeOf } = require('./types.js')
 
+// How many answers that are there at once are given in a row before everything else has its turn.
+const MOST = 8
+let inARow = 0
+// Answers that were there at once and are not given yet: calls that are made together do not wait for each other.
+let untaken = 0
+
 // Calls that run: the core ends a call that nobody holds.
 const live = new Set()
 
-/** Begins a piece of work of the core and waits for its answer without holding up the event loop. */
+/**
+ * Begins a piece of work of the core and waits for its answer without holding up the event loop: `begin` gives what runs, or the answer
+ * where that is there at once.
+ */
 function answerOf(begin, operation, { onEvent, signal } = {}) {
   return new Promise((resolve, reject) => {
     let running
@@ -42,10 +51,15 @@ function answerOf(begin, operation, { onEvent, signal } = {}) {
         end()
         resolve(answer)
       }
-    })
-    if (running.isDone) {
-      // An answer that is there already lets the others have their turn all the same.
-      setImmediate(() => resolve(running.take()))
+    }, untaken === 0)
+    if (running.json !== undefined) {
+      untaken += 1
+      inARow = (inARow + 1) % MOST
+      const later = inARow === 0 ? setImmediate : queueMicrotask
+      later(() => {
+        untaken -= 1
+        resolve(running)
+      })
       return
     }
     live.add(running)
@@ -69,7 +83,8 @@ function begun(spec, target, args, entry) {
     const { json, data, handles, control } = prepare(spec, args)
     const object = target === null ? null : nativeOf(target)
     if (control.signal?.aborted) throw canceled(operationOf(spec), control.signal.reason)
-    const begin = (callback) => native.start(spec.class, spec.wire, object, json, data, handles, control.onEvent !== undefined, control.deadlineMs, callback)
+    const wantEvents = control.onEvent !== undefined
+    const begin = (callback, mayWait) => native.start(spec.class, spec.wire, object, json, data, handles, wantEvents, control.deadlineMs, callback, mayWait)
     return { begin, control }
   })
 }

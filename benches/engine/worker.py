@@ -32,7 +32,7 @@ def spent(parts: Any) -> int:
     return sum(len(part) for part in parts)
 
 
-def dockerkit() -> Callable[[str], object]:
+def dockerkit() -> Callable[[str, int], object]:
     import dockerkit as dk
 
     engine = dk.Engine.connect(f"unix://{SOCKET}")
@@ -59,10 +59,10 @@ def dockerkit() -> Callable[[str], object]:
     }
     for name, label in LABELS.items():
         works[name] = lambda label=label: engine.containers.list(all=True, filters={"label": [f"bench={label}"]})  # type: ignore[misc]
-    return lambda op: works[op]()
+    return lambda op, times: again(works[op], times)
 
 
-def dockerkit_aio() -> Callable[[str], object]:
+def dockerkit_aio() -> Callable[[str, int], object]:
     from dockerkit import aio
 
     runner = asyncio.Runner()
@@ -96,7 +96,7 @@ def dockerkit_aio() -> Callable[[str], object]:
                 return await asyncio.gather(*(engine.containers.get(TARGET) for _ in range(50)))
         raise ValueError(op)
 
-    return lambda op: runner.run(work(op))
+    return lambda op, times: runner.run(again_and_wait(lambda: work(op), times))
 
 
 async def start(aio: Any) -> Any:
@@ -107,7 +107,7 @@ async def got(engine: Any, name: str) -> Any:
     return await engine.containers.get(name)
 
 
-def docker_py() -> Callable[[str], object]:
+def docker_py() -> Callable[[str, int], object]:
     import docker
 
     client = docker.DockerClient(base_url=f"unix://{SOCKET}", timeout=600, max_pool_size=50)
@@ -134,10 +134,10 @@ def docker_py() -> Callable[[str], object]:
     }
     for name, label in LABELS.items():
         works[name] = lambda label=label: client.api.containers(all=True, filters={"label": f"bench={label}"})  # type: ignore[misc]
-    return lambda op: works[op]()
+    return lambda op, times: again(works[op], times)
 
 
-def aiodocker() -> Callable[[str], object]:
+def aiodocker() -> Callable[[str, int], object]:
     import aiodocker as peer
 
     runner = asyncio.Runner()
@@ -184,10 +184,10 @@ def aiodocker() -> Callable[[str], object]:
                 return await asyncio.gather(*(docker.containers.get(TARGET) for _ in range(50)))
         raise ValueError(op)
 
-    return lambda op: runner.run(asyncio.wait_for(coroutine(work(op)), 600))
+    return lambda op, times: runner.run(asyncio.wait_for(again_and_wait(lambda: work(op), times), 600))
 
 
-def docker_cli() -> Callable[[str], object]:
+def docker_cli() -> Callable[[str, int], object]:
     def run(*args: str, stdin: Any = None) -> None:
         subprocess.run(["docker", "-H", f"unix://{SOCKET}", *args], check=True, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -220,11 +220,18 @@ def docker_cli() -> Callable[[str], object]:
     }
     for name, label in LABELS.items():
         works[name] = lambda label=label: run("ps", "-a", "--filter", f"label=bench={label}", "--format", "{{json .}}")  # type: ignore[misc]
-    return lambda op: works[op]()
+    return lambda op, times: again(works[op], times)
 
 
-async def coroutine(work: Coroutine[Any, Any, object]) -> object:
-    return await work
+def again(work: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        work()
+
+
+async def again_and_wait(work: Callable[[], Coroutine[Any, Any, object]], times: int) -> None:
+    """In one run of the loop, as a program's calls are."""
+    for _ in range(times):
+        await work()
 
 
 def main() -> None:
@@ -233,8 +240,7 @@ def main() -> None:
         operation, times = line.split()
         begin = time.perf_counter()
         try:
-            for _ in range(int(times)):
-                work(operation)
+            work(operation, int(times))
         except Exception as error:
             print(f"failed {type(error).__name__}: {error}".replace("\n", " "), flush=True)
         else:

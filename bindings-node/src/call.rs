@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dockerkit::{
     Error, Event, Result,
     progress::Status,
-    surface::{self, Open, Reply},
+    surface::{self, Reply},
 };
 use napi::{
-    bindgen_prelude::{Buffer, FnArgs, Function},
+    bindgen_prelude::{Buffer, Either, FnArgs, Function},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
@@ -141,7 +141,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct Running {
     task: Option<AbortHandle>,
-    done: Mutex<Option<(Outcome, Option<Open>)>>,
 }
 
 impl Drop for Running {
@@ -157,46 +156,34 @@ impl Running {
             Ok(runtime) => runtime,
             Err(error) => {
                 shared.finish(Err::<_, Error>(error));
-                return Self { task: None, done: Mutex::default() };
+                return Self { task: None };
             }
         };
         let task = runtime.spawn(surface::elsewhere(async move {
             let outcome = runtime::guarded(work).await;
             shared.finish(outcome);
         }));
-        Self { task: Some(task.abort_handle()), done: Mutex::default() }
+        Self { task: Some(task.abort_handle()) }
     }
 
-    /// Begins `work` in this thread, where it may be done at once; else it goes on on the runtime.
-    pub(crate) fn begin(callback: &Callback<'_>, work: impl Future<Output = Outcome> + Send + 'static) -> napi::Result<Self> {
+    /// Begins `work` in this thread, where it may be done at once: then `callback` is never called. Else it goes on on the runtime.
+    pub(crate) fn begin(callback: &Callback<'_>, work: impl Future<Output = Outcome> + Send + 'static) -> napi::Result<Either<Self, Answer>> {
         let mut work = Box::pin(runtime::guarded(work));
         let done = runtime::get().map(|runtime| {
             let _inside = runtime.enter();
             surface::begin_here(&mut work)
         });
-        match done {
-            Ok(None) => Ok(Self::spawn(Shared::new(callback)?, work)),
-            Ok(Some((outcome, open))) => Ok(Self { task: None, done: Mutex::new(Some((outcome, Some(open)))) }),
-            Err(error) => Ok(Self { task: None, done: Mutex::new(Some((Err(error), None))) }),
-        }
+        Ok(match done {
+            Ok(None) => Either::A(Self::spawn(Shared::new(callback)?, work)),
+            // JavaScript knows itself which answers are not taken yet.
+            Ok(Some((outcome, _open))) => Either::B(Answer::of(outcome)),
+            Err(error) => Either::B(Answer::of(Err(error))),
+        })
     }
 }
 
 #[napi]
 impl Running {
-    /// Whether the outcome was there at once: then the callback is never called.
-    #[napi(getter)]
-    pub fn is_done(&self) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// The outcome that was there at once.
-    #[napi]
-    pub fn take(&self) -> Option<Answer> {
-        let (outcome, _open) = self.done.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Answer::of(outcome))
-    }
-
     /// Ends the call: its callback is not called again.
     #[napi]
     pub fn cancel(&self) {

@@ -16,7 +16,7 @@ use dockerkit::{
     progress::EventSink,
     surface::{self, AnyHandle, Request},
 };
-use napi::bindgen_prelude::{Buffer, ClassInstance};
+use napi::bindgen_prelude::{Buffer, ClassInstance, Either};
 use napi_derive::napi;
 
 use crate::call::{Answer, Callback, Running, Shared};
@@ -64,7 +64,8 @@ pub fn construct(class: String, args: String, data: Vec<Buffer>, handles: Vec<Cl
     Answer::of(made.map(Some))
 }
 
-/// Begins a call. `callback` is called on the JavaScript thread with batches of events, and once with the outcome.
+/// Begins a call. `callback` is called on the JavaScript thread with batches of events, and once with the outcome. Where this thread
+/// `may_wait`, which takes less than a turn of its loop, the outcome may be there at once.
 #[napi]
 #[allow(clippy::too_many_arguments, reason = "one crossing of the language border for each call")]
 pub fn start(
@@ -77,10 +78,11 @@ pub fn start(
     want_events: bool,
     deadline_ms: Option<f64>,
     callback: Callback<'_>,
-) -> napi::Result<Running> {
+    may_wait: bool,
+) -> napi::Result<Either<Running, Answer>> {
     let mut request = request(class, method, target.as_deref(), args, data, handles);
     request.context.deadline = deadline_ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default());
-    if !want_events && surface::is_brief(&request) {
+    if may_wait && !want_events && surface::is_brief(&request) {
         return Running::begin(&callback, async move { surface::start(request).await.map(Some) });
     }
     let shared = Shared::new(&callback)?;
@@ -88,7 +90,7 @@ pub fn start(
         let shared = shared.clone();
         request.context.events = EventSink::new(move |event| shared.event(&event));
     }
-    Ok(Running::spawn(shared, async move { surface::start(request).await.map(Some) }))
+    Ok(Either::A(Running::spawn(shared, async move { surface::start(request).await.map(Some) })))
 }
 
 /// The version of the core.

@@ -35,7 +35,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A socket as a stream, which a waiting thread can watch itself where the system lets it.
 #[cfg(target_os = "linux")]
 fn seated<S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Send + Unpin + 'static>(stream: S) -> Box<dyn Io> {
-    Box::new(seat::Seated::new(stream))
+    match seat::Seated::new(&stream) {
+        Ok(seated) => Box::new(seated),
+        Err(_) => Box::new(stream),
+    }
 }
 
 /// A socket as a stream.

@@ -153,7 +153,7 @@ impl Connector for Tls {
     fn connect(&self) -> BoxFuture<Result<Box<dyn Io>>> {
         let (host, port, name, config) = (self.host.clone(), self.port, self.name.clone(), self.config.clone());
         Box::pin(async move {
-            let stream = tcp::dial(&host, port).await?;
+            let stream = super::seated(tcp::dial(&host, port).await?);
             let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| {
                 if let Some(refused) = refused(&e) {
                     return refused.with("endpoint", format!("tcp://{host}:{port}"));

@@ -4,7 +4,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct AnswerBody {
     /// There until it is given away.
     incoming: Option<Incoming>,
-    link: Option<Link>,
+    link: Option<Box<Link>>,
     pool: Arc<Pool>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Debug for AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn new(incoming: Incoming, link: Link, pool: Arc<Pool>) -> Self {
+    pub(super) fn new(incoming: Incoming, link: Box<Link>, pool: Arc<Pool>) -> Self {
         Self { incoming: Some(incoming), link: Some(link), pool }
     }
 
@@ -58,7 +58,9 @@ impl AnswerBody {
     /// A part that has come; the connection is given back with the last.
     fn part(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let frame = Pin::new(incoming).poll_frame(cx);
+        // Parts come out of the driver alone, in this task: they need not wake it.
+        let mut unwoken = Context::from_waker(Waker::noop());
+        let frame = Pin::new(incoming).poll_frame(if self.link.is_some() { &mut unwoken } else { cx });
         match &frame {
             Poll::Ready(None) => {
                 if let Some(link) = self.link.take() {

@@ -60,12 +60,13 @@ fn is_large(body: &Body) -> bool {
 /// The connections of one engine.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Link>>,
+    #[expect(clippy::vec_box, reason = "they go in and out with every call")]
+    idle: Mutex<Vec<Box<Link>>>,
     /// How often its connections were closed: those from before that are in use now do not come back.
     closings: AtomicU64,
 }
 
-/// One connection: where requests go in, and what moves them.
+/// One connection: where requests go in, and what moves them. It is large, and handed on in a box.
 pub(super) struct Link {
     sender: SendRequest<Body>,
     driver: Connection<TokioIo<Box<dyn Io>>, Body>,
@@ -85,9 +86,9 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    async fn new(io: Box<dyn Io>, closings: u64) -> hyper::Result<Self> {
+    async fn new(io: Box<dyn Io>, closings: u64) -> hyper::Result<Box<Self>> {
         let (sender, driver) = http1::handshake(TokioIo::new(io)).await?;
-        Ok(Self { sender, driver, home: runtime::Handle::current().id(), since: Instant::now(), closings, proven: false })
+        Ok(Box::new(Self { sender, driver, home: runtime::Handle::current().id(), since: Instant::now(), closings, proven: false }))
     }
 
     /// Moves bytes in both directions as far as they go; ready when the connection is over.
@@ -106,11 +107,13 @@ impl Link {
     async fn ask(&mut self, request: Request<Body>) -> std::result::Result<Response<Incoming>, Unanswered> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
-            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+            // The answer comes out of the driver alone, here: it need not wake this task, which would then be polled in vain.
+            let mut unwoken = Context::from_waker(Waker::noop());
+            if let Poll::Ready(result) = answer.as_mut().poll(&mut unwoken) {
                 return Poll::Ready(Some(result));
             }
             let over = self.driver.poll_without_shutdown(cx).is_ready();
-            match answer.as_mut().poll(cx) {
+            match answer.as_mut().poll(&mut unwoken) {
                 Poll::Pending if over => Poll::Ready(None),
                 result => result.map(Some),
             }
@@ -125,14 +128,14 @@ impl Link {
     }
 
     /// Takes the stream over for another protocol, once the engine has agreed to it.
-    pub(super) async fn upgrade(mut self) -> hyper::Result<Box<dyn Io>> {
+    pub(super) async fn upgrade(mut self: Box<Self>) -> hyper::Result<Box<dyn Io>> {
         poll_fn(|cx| self.drive(cx)).await?;
         let parts = self.driver.into_parts();
         Ok(Box::new(Upgraded::new(parts.read_buf, parts.io.into_inner())))
     }
 
     /// Drives the connection in a task of its own until the answer has been read, for those who take hyper's own body.
-    pub(super) fn detach(mut self, pool: Arc<Pool>) {
+    pub(super) fn detach(mut self: Box<Self>, pool: Arc<Pool>) {
         tokio::spawn(async move {
             let free = poll_fn(|cx| match self.drive(cx) {
                 Poll::Ready(_) => Poll::Ready(false),
@@ -191,7 +194,7 @@ impl Pool {
     }
 
     /// Sends a request over `link`, whose answer must begin within `limit`.
-    async fn soon(self: &Arc<Self>, link: Link, request: Request<Body>, limit: Option<Duration>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
+    async fn soon(self: &Arc<Self>, link: Box<Link>, request: Request<Body>, limit: Option<Duration>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
         match limit {
             None => self.over(link, request).await,
             Some(limit) => tokio::time::timeout(limit, self.over(link, request)).await.unwrap_or(Err((Failure::Silent(limit), None))),
@@ -199,7 +202,7 @@ impl Pool {
     }
 
     /// Sends a request over `link`.
-    async fn over(self: &Arc<Self>, mut link: Link, request: Request<Body>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
+    async fn over(self: &Arc<Self>, mut link: Box<Link>, request: Request<Body>) -> std::result::Result<Response<AnswerBody>, Unanswered> {
         let is_upgrade = request.headers().contains_key(hyper::header::UPGRADE);
         let answer = if is_large(request.body()) {
             // A socket takes little at a time. A task that the runtime's own threads poll goes on with the next part without
@@ -218,7 +221,7 @@ impl Pool {
     }
 
     /// A connection that can be used here and now. Those that are over or too old are dropped.
-    fn take(&self) -> Option<Link> {
+    fn take(&self) -> Option<Box<Link>> {
         let here = runtime::Handle::current().id();
         loop {
             let mut link = {
@@ -241,7 +244,7 @@ impl Pool {
     }
 
     /// Takes a connection back whose answer has been read.
-    pub(super) fn keep(&self, mut link: Link) {
+    pub(super) fn keep(&self, mut link: Box<Link>) {
         if !link.proven || !link.is_free() {
             return;
         }
