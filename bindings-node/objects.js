@@ -12,14 +12,14 @@ const PROPERTIES = Symbol('properties')
 const MAKE = Symbol('make')
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 
-function made(cls, object, properties, answer) {
+function made(cls, held, properties, answer) {
   const out = new cls(MAKE)
-  fill(out, object, properties, answer)
+  fill(out, held, properties, answer)
   return out
 }
 
-function fill(object, native_, properties, answer) {
-  object[NATIVE] = native_
+function fill(object, held, properties, answer) {
+  object[NATIVE] = held
   object[PROPERTIES] = decoderOf(object.constructor.propertyModel)(properties, answer)
 }
 
@@ -34,14 +34,15 @@ class Handle {
         const { json, data, handles } = prepare(spec, args)
         const answer = native.construct(spec.class, json, data, handles)
         const { $handle, properties } = resultOf(answer, 1)
-        fill(this, answer.handles[$handle], properties, new Answer(answer))
+        const attached = new Answer(answer)
+        fill(this, attached.held($handle), properties, attached)
       })
     }
   }
 
   /** Lets go of the object. An engine's connections are closed; objects that came from it make new ones. */
   async close() {
-    this[NATIVE]?.close()
+    this[NATIVE]?.native.close()
     this[NATIVE] = undefined
   }
 

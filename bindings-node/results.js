@@ -35,7 +35,7 @@ function makeDecoder(type) {
     case 'bytes':
       return (value, answer) => (typeof value === 'string' ? Buffer.from(value) : answer.piece(value.$bytes))
     case 'handle':
-      return (value, answer) => ('$handle' in value ? make.object(classes[type.name], answer.handles[value.$handle], value.properties, answer) : value)
+      return (value, answer) => ('$handle' in value ? make.object(classes[type.name], answer.held(value.$handle), value.properties, answer) : value)
     case 'stream':
       return (value, answer) => make.stream(answer.streams[value.$stream], type.of)
     case 'list':
@@ -82,6 +82,22 @@ function printable(object, text) {
   return Object.defineProperty(object, 'toString', { value: () => text, configurable: true })
 }
 
+/** An object of an answer, which the core hands out when it is used. */
+class Held {
+  #all
+  #at
+  #native
+
+  constructor(all, at) {
+    this.#all = all
+    this.#at = at
+  }
+
+  get native() {
+    return (this.#native ??= this.#all.take(this.#at))
+  }
+}
+
 /** The attachments of one answer. */
 class Answer {
   constructor({ data, ends, handles, streams }) {
@@ -89,6 +105,10 @@ class Answer {
     this.ends = ends
     this.handles = handles
     this.streams = streams
+  }
+
+  held(at) {
+    return new Held(this.handles, at)
   }
 
   piece(at) {

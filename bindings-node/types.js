@@ -59,7 +59,7 @@ const method = (name, wire, params, options, result) => ({
 function nativeOf(object) {
   const found = object[NATIVE]
   if (found === undefined) throw invalid(`this ${object.constructor.name} is closed`, { hint: 'make a new one' })
-  return found
+  return found.native
 }
 
 module.exports = {

@@ -14,7 +14,7 @@ use napi::{
 use napi_derive::napi;
 use tokio::task::AbortHandle;
 
-use crate::{Handle, runtime, stream::Stream};
+use crate::{Handles, runtime, stream::Stream};
 
 /// How many events wait for a busy thread before steps of progress are left out.
 const EVENTS: usize = 1024;
@@ -40,7 +40,7 @@ pub struct Answer {
     /// Where each piece of the bytes ends.
     pub ends: Vec<u32>,
     /// Objects.
-    pub handles: Vec<Handle>,
+    pub handles: Option<Handles>,
     /// Streams.
     pub streams: Vec<Stream>,
 }
@@ -53,12 +53,14 @@ impl std::fmt::Debug for Answer {
 
 impl Answer {
     pub(crate) fn of(outcome: Outcome) -> Self {
-        let mut out = Self { ok: true, json: None, data: None, ends: Vec::new(), handles: Vec::new(), streams: Vec::new() };
+        let mut out = Self { ok: true, json: None, data: None, ends: Vec::new(), handles: None, streams: Vec::new() };
         match outcome {
             Ok(None) => {}
             Ok(Some(reply)) => {
                 out.json = Some(reply.json);
-                out.handles = reply.handles.into_iter().map(|inner| Handle { inner: Some(inner) }).collect();
+                if !reply.handles.is_empty() {
+                    out.handles = Some(Handles { inner: reply.handles.into_iter().map(Some).collect() });
+                }
                 out.streams = reply.streams.into_iter().map(Stream::new).collect();
                 if !reply.data.is_empty() {
                     let mut all = Vec::with_capacity(reply.data.iter().map(bytes::Bytes::len).sum());

@@ -40,6 +40,22 @@ impl Handle {
     }
 }
 
+/// The objects of one answer. Each is handed out when it is used: most of a long list never are.
+#[napi]
+#[derive(Debug)]
+pub struct Handles {
+    pub(crate) inner: Vec<Option<AnyHandle>>,
+}
+
+#[napi]
+impl Handles {
+    /// The object of this number, once.
+    #[napi]
+    pub fn take(&mut self, number: u32) -> Handle {
+        Handle { inner: self.inner.get_mut(number as usize).and_then(Option::take) }
+    }
+}
+
 fn request(class: String, method: String, target: Option<&Handle>, args: String, data: Vec<Buffer>, handles: Vec<ClassInstance<'_, Handle>>) -> Request {
     Request {
         class,

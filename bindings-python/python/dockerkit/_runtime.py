@@ -330,9 +330,9 @@ class Object:
     def _made(cls, handle: Any, properties: dict[str, Any], answer: Answer) -> Any:
         self = cls.__new__(cls)
         self._handle = handle
-        types = cls._types
-        if types:
-            properties = {name: answer.decode(types.get(name), value) for name, value in properties.items()}
+        for name, spec in cls._types.items():
+            if name in properties:
+                properties[name] = answer.decode(spec, properties[name])
         self._properties = properties
         return self
 

@@ -288,9 +288,14 @@ impl Client {
 
     /// Sends a request and reads the answer as JSON.
     pub(crate) async fn fetch<T: DeserializeOwned>(&self, req: Req) -> Result<T> {
+        self.fetch_with(req, |body| serde_json::from_slice(body)).await
+    }
+
+    /// Sends a request and has the answer read by `read`.
+    pub(crate) async fn fetch_with<T>(&self, req: Req, read: impl FnOnce(&[u8]) -> serde_json::Result<T>) -> Result<T> {
         let silence = self.silence(&req);
         let body = collect(self.send(req).await?, 512 << 20, silence).await?;
-        serde_json::from_slice(&body).map_err(|e| {
+        read(&body).map_err(|e| {
             Error::new(ErrorKind::Engine, format!("the engine's answer cannot be read: {e}"))
                 .hint("check that nothing between here and the engine changes answers")
                 .with("endpoint", &*self.0.endpoint)

@@ -10,6 +10,7 @@ use super::{
     client::ApiVersion,
     exec::{ExecOptions, ExecState, Session},
     logs::{CommandOutput, LogChunk, LogOptions, demultiplex, join, plain},
+    row::Row,
     spec::Command,
     status::{ChangeKind, ContainerStatus, Health},
     system::text,
@@ -257,40 +258,8 @@ options! {
 }
 
 impl Container {
-    pub(crate) fn from_row(engine: &Engine, row: &Value) -> Self {
-        let list = |v: Option<&Value>| v.and_then(Value::as_array).cloned().unwrap_or_default();
-        let ports = list(row.get("Ports"))
-            .iter()
-            .filter_map(|p| {
-                let number = |n: &str| p.get(n).and_then(Value::as_u64).and_then(|n| u16::try_from(n).ok());
-                Some(PublishedPort { target: number("PrivatePort")?, protocol: text(p, "Type"), published: number("PublicPort")?, host_ip: text(p, "IP") })
-            })
-            .collect();
-        let status = text(row, "Status");
-        let health = ["healthy", "unhealthy", "health: starting"]
-            .into_iter()
-            .find(|h| status.contains(&format!("({h})")))
-            .map(|h| Health::from(h.trim_start_matches("health: ")));
-        let seen = ContainerProperties {
-            id: text(row, "Id"),
-            name: list(row.get("Names"))
-                .iter()
-                .filter_map(Value::as_str)
-                .map(|n| n.trim_start_matches('/'))
-                .find(|n| !n.contains('/'))
-                .unwrap_or_default()
-                .to_owned(),
-            image: text(row, "Image"),
-            image_id: text(row, "ImageID"),
-            status: text(row, "State").into(),
-            health,
-            labels: string_map(row.get("Labels")),
-            ports,
-            addresses: addresses(row.pointer("/NetworkSettings/Networks")),
-            size_written: row.get("SizeRw").and_then(Value::as_u64),
-            size_total: row.get("SizeRootFs").and_then(Value::as_u64),
-        };
-        Self { engine: engine.clone(), seen: Arc::new(seen) }
+    pub(crate) fn from_row(engine: &Engine, row: impl Into<Row>) -> Self {
+        Self { engine: engine.clone(), seen: Arc::new(row.into().into()) }
     }
 
     pub(crate) async fn load(engine: &Engine, id: &str) -> Result<Self> {

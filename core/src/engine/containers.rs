@@ -9,6 +9,7 @@ use super::{
     Engine, Req,
     container::Container,
     logs::CommandOutput,
+    row,
     spec::{Command, ContainerSpec},
     system::text,
 };
@@ -97,8 +98,8 @@ impl Containers {
         Call::new("containers.list", move |o: ListContainers, _| async move {
             let req = Req::get(&["containers", "json"]).flag("all", o.all).maybe("limit", o.limit.map(|l| l.to_string())).filters(&o.filters);
             let req = if o.size { req.flag("size", true).patient() } else { req };
-            let rows: Vec<Value> = engine.client.fetch(req).await?;
-            Ok(rows.iter().map(|row| Container::from_row(&engine, row)).collect())
+            let rows = engine.client.fetch_with(req, row::rows).await?;
+            Ok(rows.into_iter().map(|row| Container::from_row(&engine, row)).collect())
         })
     }
 

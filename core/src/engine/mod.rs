@@ -21,6 +21,7 @@ mod networks;
 mod plugins;
 mod progress;
 mod ready;
+mod row;
 mod spec;
 pub(crate) mod stats;
 mod status;
