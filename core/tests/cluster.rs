@@ -8,7 +8,7 @@ use std::time::Duration;
 use dockerkit::{
     Cluster, Engine, ErrorKind, LocalDriver, Machines, Project, Stack, Swarm,
     engine::WaitUntil,
-    machine::{ExistingDriver, MachineState},
+    machine::{ExistingDriver, MachineSpec, MachineState},
     swarm::{NodeRole, Service},
 };
 
@@ -333,6 +333,33 @@ async fn a_machine_is_made_used_and_removed() {
     assert_eq!(swarm.leave(&engine).await.unwrap_err().kind(), ErrorKind::Conflict);
     swarm.leave(&engine).force(true).await.unwrap();
     machine.remove().await.unwrap();
+    lab.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_are_made_together_and_what_was_not_finished_is_discarded() {
+    let Some(lab) = Lab::open() else { return };
+    let machines = lab.machines();
+    let name = |end: &str| format!("{}-{end}", lab.name);
+    let (one, two) = (MachineSpec::new(name("one"), lab.driver()), MachineSpec::new(name("two"), lab.driver()));
+    let gone = MachineSpec::new(name("gone"), ExistingDriver::new("unix:///nothing/here.sock"));
+    let e = machines.create_all([one.clone(), gone]).await.unwrap_err();
+    assert_eq!((e.kind(), e.failures().len()), (ErrorKind::Partial, 1));
+    assert_eq!(e.failures().first().map(|f| &*f.name), Some(&*name("gone")));
+    // The same call goes on with those that are missing.
+    let made = machines.create_all([two, one]).parallel(2).await.unwrap();
+    assert_eq!(made.iter().map(|m| m.name().to_owned()).collect::<Vec<_>>(), [name("two"), name("one")]);
+    for machine in made {
+        machine.remove().await.unwrap();
+    }
+
+    // A cluster that was given up while it was made has a name, and is removed by it.
+    let make = Cluster::local(&*lab.name).nodes(2).endpoint(&*lab.endpoint).path(lab.path());
+    assert!(tokio::time::timeout(Duration::from_millis(600), make.into_future()).await.is_err(), "too quick to be cut short");
+    assert_eq!(Cluster::list().path(lab.path()).await.unwrap(), [&*lab.name]);
+    for _ in 0..2 {
+        Cluster::discard(&*lab.name).path(lab.path()).await.unwrap();
+    }
     lab.nothing_is_left().await;
 }
 

@@ -3,7 +3,10 @@
 
 mod lab;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Memory that this process has in use, in bytes.
 fn resident() -> u64 {
@@ -32,14 +35,25 @@ async fn with(program: &Path, length: u64) {
     let script = format!("head -c {length} /dev/zero | tr '\\0' x");
     let container = engine.containers().run(&*image, ["sh", "-c", &*script]).await.unwrap();
     container.wait().deadline(Duration::from_secs(120)).await.unwrap();
+    let start = read_by(daemon.pid());
     let mut logs = container.logs().await.unwrap();
     let mut seen = 0;
     while seen < 8 << 20 {
         seen += logs.next().await.unwrap().unwrap().data.len();
     }
-    // The engine fills what lies between, and then waits.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let (memory, read) = (resident(), read_by(daemon.pid()));
+    // The engine fills what lies between, some tens of megabytes of its own among it, and then waits.
+    let mut read = read_by(daemon.pid());
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let before = std::mem::replace(&mut read, read_by(daemon.pid()));
+        if read - before < 1 << 20 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "the engine goes on");
+    }
+    assert!(read - start < length / 2, "the engine read {} bytes", read - start);
+    let memory = resident();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (grown, more) = (resident().saturating_sub(memory), read_by(daemon.pid()) - read);
     assert!(grown < 4 << 20, "{grown} bytes more in use");

@@ -34,8 +34,9 @@ test('a cluster, a stack, and what goes wrong', async (t) => {
 
   const stack = await cluster.stack(await Project.parse(text(image)))
   await t.test('up, twice', async () => {
-    assert.match(String(await stack.plan()), /create +service duo_web/)
-    const report = await stack.up({ wait: true })
+    const plan = await stack.plan({ wait: true })
+    assert.match(String(plan), /create +service duo_web/)
+    const report = await stack.apply(plan)
     assert.ok(report.done.includes('create service duo_web'))
     const nodes = (await stack.ps()).filter((task) => task.state === 'running').map((task) => task.node)
     assert.equal(new Set(nodes).size, 2)
@@ -121,13 +122,37 @@ test('a cluster, a stack, and what goes wrong', async (t) => {
     await assert.rejects((await cluster.stack(bad)).up({ wait: true, timeoutMs: 60000 }), errors.UnhealthyError)
   })
 
+  await t.test('a cluster that was not finished is discarded', async () => {
+    const place = path.join(folder(), 'machine')
+    const half = name()
+    await assert.rejects(Cluster.local(half, { nodes: 2, endpoint, path: place, deadlineMs: 600 }), errors.TimeoutError)
+    assert.deepEqual(await Cluster.list({ path: place }), [half])
+    await Cluster.discard(half, { path: place })
+    assert.equal(fs.existsSync(place), false)
+  })
+
   await t.test('machines', async () => {
     const machines = new Machines(store)
     const [machine] = await machines.list()
     assert.ok(machine)
     assert.equal(await machine.state(), 'running')
     assert.equal(String((await machine.ssh(['hostname'])).stdout).trim(), machine.name)
-    await assert.rejects(machines.create('gone', { driver: 'existing', url: 'unix:///nothing/here.sock' }), errors.UnreachableError)
+    const gone = /** @type {const} */ ({ driver: 'existing', url: 'unix:///nothing/here.sock' })
+    await assert.rejects(machines.create('gone', gone), errors.UnreachableError)
+    const both = machines.createAll([
+      { name: 'adopted', driver: { driver: 'existing', url: endpoint } },
+      { name: 'gone', driver: gone },
+    ])
+    const partial = await both.then(
+      () => assert.fail(),
+      (e) => e,
+    )
+    assert.ok(partial instanceof errors.PartialError)
+    assert.deepEqual(
+      partial.failures?.map((f) => f.name),
+      ['gone'],
+    )
+    await (await machines.get('adopted')).remove()
   })
 })
 

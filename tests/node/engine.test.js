@@ -130,6 +130,18 @@ for (const variable of ENGINES) {
       await assert.rejects(app.up({ waitUntil: { web: { prot: 80 } } }), /did you mean `port`/)
     })
 
+    await suite.test('a plan is applied while it holds', async (t) => {
+      const text = `services: {web: {image: '${image}', command: sleep 1000, stop_grace_period: 0s}}`
+      const app = new App(engine, await Project.parse(text, { name: name() }))
+      t.after(() => app.down())
+      const plan = await app.plan()
+      assert.equal(plan.isEmpty, false)
+      assert.match(String(plan), /create/)
+      assert.ok((await app.apply(plan)).done.length > 0)
+      assert.equal((await app.plan()).isEmpty, true)
+      await assert.rejects(app.apply(plan), errors.ConflictError)
+    })
+
     await suite.test('moments are Dates', async (t) => {
       const { container, own } = await sleeper(t, engine, image)
       const details = await container.inspect()

@@ -174,7 +174,8 @@ for (const variable of ENGINES) {
       setImmediate(other)
       for (let i = 0; i < 200; i += 1) await engine.ping()
       over = true
-      assert.ok(turns >= 200, `${turns}`)
+      // Eight answers that are there at once may come in a row.
+      assert.ok(turns >= 200 / 8, `${turns}`)
     })
 
     await suite.test('a version is agreed on', async () => {

@@ -33,3 +33,14 @@ def test_up_waits_until_a_service_can_be_used(app: dk.App) -> None:
         app.up(wait_until={"web": dk.WaitUntil(log="never", timeout=1)})
     with pytest.raises(dk.errors.InvalidInput, match="did you mean `port`"):
         app.up(wait_until={"web": {"prot": 80}})
+
+
+def test_a_plan_is_applied_while_it_holds(app: dk.App) -> None:
+    plan = app.plan()
+    assert "create" in str(plan)
+    assert not plan.is_empty
+    report = app.apply(plan)
+    assert any("web" in done for done in report.done)
+    assert app.plan().is_empty
+    with pytest.raises(dk.errors.Conflict):
+        app.apply(plan)

@@ -59,9 +59,11 @@ def stack_of(cluster: dk.Cluster, image: str) -> dk.Stack:
 
 def test_a_stack_goes_up_and_down(cluster: dk.Cluster, image: str) -> None:
     stack = stack_of(cluster, image)
-    plan = stack.plan()
+    plan = stack.plan(wait=True)
     assert [s.resource.kind for s in plan.steps] == ["network", "secret", "config", "service", "service"]
-    report = stack.up(wait=True)
+    report = stack.apply(plan)
+    with pytest.raises(dk.errors.Conflict):
+        stack.apply(plan)
     assert report.stack == "duo"
     assert "create service duo_web" in report.done
     nodes = {t.service: t.node for t in stack.ps() if t.state == "running"}
@@ -221,9 +223,23 @@ def test_machines(cluster: dk.Cluster, place: str) -> None:
     assert machine.ssh(["hostname"]).stdout.decode().strip() == machine.name
     assert machine.env().variables["DOCKER_HOST"] == machine.url
     assert machine.engine().version().version
+    gone = dk.ExistingDriver("unix:///nothing/here.sock")
     with pytest.raises(dk.errors.Unreachable):
-        machines.create("gone", dk.ExistingDriver("unix:///nothing/here.sock"))
+        machines.create("gone", gone)
+    with pytest.raises(dk.errors.Partial) as partial:
+        machines.create_all([dk.MachineSpec("adopted", dk.ExistingDriver(lab("DOCKERKIT_LAB_ENGINE"))), dk.MachineSpec("gone", gone)])
+    assert [f.name for f in partial.value.failures] == ["gone"]
+    machines.get("adopted").remove()
     assert len(machines.list()) == 2
+
+
+def test_a_cluster_that_was_not_finished_is_discarded(tmp_path: Path) -> None:
+    name, place = f"dkpyhalf{os.getpid()}", str(tmp_path / "machine")
+    with pytest.raises(dk.errors.Timeout):
+        dk.Cluster.local(name, nodes=2, endpoint=lab("DOCKERKIT_LAB_ENGINE"), path=place, deadline=0.6)
+    assert dk.Cluster.list(path=place) == [name]
+    dk.Cluster.discard(name, path=place)
+    assert not Path(place).exists()
 
 
 @pytest.fixture

@@ -411,7 +411,7 @@ fn add<W: Write>(tar: &mut tar::Builder<W>, root: &Path, folder: &Path, dockerfi
             if kept {
                 tar.append_dir(&inner, &path).map_err(|e| Error::file(&path, e))?;
             }
-            if kept || ignore.may_include_under(&inner) || Path::new(dockerfile).starts_with(&inner) {
+            if kept || ignore.may_take_back() || Path::new(dockerfile).starts_with(&inner) {
                 add(tar, root, &inner, dockerfile, ignore)?;
             }
         } else if kept && (meta.is_file() || meta.is_symlink()) {

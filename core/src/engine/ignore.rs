@@ -53,7 +53,7 @@ impl Ignore {
     }
 
     /// Whether a rule may take back something below a folder that stays out.
-    pub(crate) fn may_include_under(&self, _folder: &Path) -> bool {
+    pub(crate) fn may_take_back(&self) -> bool {
         self.rules.iter().any(|r| r.include)
     }
 }

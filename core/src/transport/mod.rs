@@ -5,6 +5,8 @@ mod endpoint;
 mod npipe;
 #[cfg_attr(not(target_os = "linux"), path = "seat_elsewhere.rs")]
 mod seat;
+#[cfg(target_os = "linux")]
+mod seated;
 pub(crate) mod ssh;
 mod tcp;
 mod tls;
@@ -35,7 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// A socket as a stream, which a waiting thread can watch itself where the system lets it.
 #[cfg(target_os = "linux")]
 fn seated<S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Send + Unpin + 'static>(stream: S) -> Box<dyn Io> {
-    match seat::Seated::new(&stream) {
+    match seated::Seated::new(&stream) {
         Ok(seated) => Box::new(seated),
         Err(_) => Box::new(stream),
     }

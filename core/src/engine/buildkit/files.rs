@@ -238,7 +238,7 @@ impl Walk<'_> {
             };
             match kind {
                 FileType::Directory => {
-                    if !kept && !self.ignore.may_include_under(&path) {
+                    if !kept && !self.ignore.may_take_back() {
                         continue;
                     }
                     let open = self.held.len();
