@@ -40,7 +40,7 @@ engine_stop() {
     if [ -n "${dockerd_pid:-}" ]; then
         kill "$dockerd_pid" && wait "$dockerd_pid"
         # Left by containers that use the network of this machine.
-        umount "$run"/exec/netns/* 2>/dev/null
+        umount "$run"/exec/netns/* 2>/dev/null || true
         rm -rf "$run"
     fi
 }

@@ -40,6 +40,6 @@ engine28_stop() {
     [ -z "${dockerd28_pid:-}" ] || { kill "$dockerd28_pid" 2>/dev/null && wait "$dockerd28_pid"; }
     [ -z "${bridge28:-}" ] || ip link delete "$bridge28"
     # Left by containers that use the network of this machine.
-    [ -z "${run28:-}" ] || umount "$run28"/exec/netns/* 2>/dev/null
+    [ -z "${run28:-}" ] || umount "$run28"/exec/netns/* 2>/dev/null || true
     [ -z "${run28:-}" ] || rm -rf "$run28"
 }
