@@ -11,7 +11,7 @@ use super::{
     system::text,
 };
 
-/// What is read of a row. Reading it at once takes a third of the time that a tree of values takes.
+/// What is read of a row, without a tree of values for each.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Row {
