@@ -195,7 +195,7 @@ const NOTHING = { json: '', data: [], handles: [], control: {} }
 /** Reads the arguments of a call: the positional ones, and the options at the end. */
 function prepare(spec, args) {
   const { params } = spec
-  if (args.length === 0 && params.length === 0) return NOTHING
+  if (params.length === 0 && args.every((arg) => arg === undefined)) return NOTHING
   let options = args[params.length]
   const given = args.slice(0, params.length)
   if (options === undefined) {

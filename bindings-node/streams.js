@@ -1,7 +1,7 @@
 // Streams: batches of the core, one item at a time.
 'use strict'
 
-const { answerOf, begun, operationOf } = require('./calls.js')
+const { answerOf, begun } = require('./calls.js')
 const { canceled } = require('./errors.js')
 const { make, resultOf } = require('./results.js')
 const { list } = require('./types.js')
@@ -38,7 +38,7 @@ class Stream {
     const { spec, target, args } = this.#start
     try {
       const { begin, control } = begun(spec, target, args, this.open)
-      this.#operation = operationOf(spec)
+      this.#operation = spec.operation
       this.#signal = control.signal
       const answer = await answerOf(begin, this.#operation, control)
       const { $stream } = resultOf(answer, 1)

@@ -14,7 +14,12 @@ const hidden = { how: 'hidden' }
 const bytes = { how: 'bytes' }
 const handle = (name) => ({ how: 'handle', name })
 const stream = (of) => ({ how: 'stream', of })
-const list = (of) => ({ how: 'list', of })
+// One for each type: what decodes it is found by it.
+const lists = new Map()
+const list = (of) => {
+  if (!lists.has(of)) lists.set(of, { how: 'list', of })
+  return lists.get(of)
+}
 const map = (of) => ({ how: 'map', of })
 const oneOf = (...all) => ({ how: 'oneOf', all })
 
@@ -47,10 +52,11 @@ function modelOf(name) {
 // The options of calls that have none of their own.
 models[''] = struct({})
 
-/** What a call is: its class, its name on the wire, its arguments, the model of its options, and its result (null: none). */
+/** What a call is: its class, its name on the wire and in errors, its arguments, the model of its options, and its result (null: none). */
 const method = (name, wire, params, options, result) => ({
   class: name,
   wire,
+  operation: `${name.toLowerCase()}.${wire}`,
   params: params.map(([param, type, optional]) => ({ name: param, type, optional: optional === true })),
   options,
   result,

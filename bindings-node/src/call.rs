@@ -8,7 +8,7 @@ use dockerkit::{
     surface::{self, Reply},
 };
 use napi::{
-    bindgen_prelude::{Buffer, Either, FnArgs, Function},
+    bindgen_prelude::{Buffer, Either3, FnArgs, Function},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
@@ -27,6 +27,9 @@ type Told = FnArgs<(Option<String>, Option<Answer>)>;
 
 /// What JavaScript gives to be called back.
 pub(crate) type Callback<'a> = Function<'a, Told, ()>;
+
+/// A call that runs; or what came of it, where that is there at once: a result that is JSON alone, or another answer.
+pub(crate) type Begun = Either3<Running, String, Answer>;
 
 /// A result or an error. Bytes come in one buffer that is cut at `ends`.
 #[napi(object, object_from_js = false)]
@@ -169,17 +172,18 @@ impl Running {
     }
 
     /// Begins `work` in this thread, where it may be done at once: then `callback` is never called. Else it goes on on the runtime.
-    pub(crate) fn begin(callback: &Callback<'_>, work: impl Future<Output = Outcome> + Send + 'static) -> napi::Result<Either<Self, Answer>> {
+    pub(crate) fn begin(callback: &Callback<'_>, work: impl Future<Output = Outcome> + Send + 'static) -> napi::Result<Begun> {
         let mut work = Box::pin(runtime::guarded(work));
         let done = runtime::get().map(|runtime| {
             let _inside = runtime.enter();
             surface::begin_here(&mut work)
         });
         Ok(match done {
-            Ok(None) => Either::A(Self::spawn(Shared::new(callback)?, work)),
+            Ok(None) => Either3::A(Self::spawn(Shared::new(callback)?, work)),
             // JavaScript knows itself which answers are not taken yet.
-            Ok(Some((outcome, _open))) => Either::B(Answer::of(outcome)),
-            Err(error) => Either::B(Answer::of(Err(error))),
+            Ok(Some((Ok(Some(reply)), _open))) if reply.is_json() => Either3::B(reply.json),
+            Ok(Some((outcome, _open))) => Either3::C(Answer::of(outcome)),
+            Err(error) => Either3::C(Answer::of(Err(error))),
         })
     }
 }

@@ -16,10 +16,10 @@ use dockerkit::{
     progress::EventSink,
     surface::{self, AnyHandle, Request},
 };
-use napi::bindgen_prelude::{Buffer, ClassInstance, Either};
+use napi::bindgen_prelude::{Buffer, ClassInstance, Either3};
 use napi_derive::napi;
 
-use crate::call::{Answer, Callback, Running, Shared};
+use crate::call::{Answer, Begun, Callback, Running, Shared};
 
 /// An object of the core. Its class is known to the JavaScript layer.
 #[napi]
@@ -95,7 +95,7 @@ pub fn start(
     deadline_ms: Option<f64>,
     callback: Callback<'_>,
     may_wait: bool,
-) -> napi::Result<Either<Running, Answer>> {
+) -> napi::Result<Begun> {
     let mut request = request(class, method, target.as_deref(), args, data, handles);
     request.context.deadline = deadline_ms.map(|ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default());
     if may_wait && !want_events && surface::is_brief(&request) {
@@ -106,7 +106,7 @@ pub fn start(
         let shared = shared.clone();
         request.context.events = EventSink::new(move |event| shared.event(&event));
     }
-    Ok(Either::A(Running::spawn(shared, async move { surface::start(request).await.map(Some) })))
+    Ok(Either3::A(Running::spawn(shared, async move { surface::start(request).await.map(Some) })))
 }
 
 /// The version of the core.

@@ -174,26 +174,40 @@ impl Pending {
         }
     }
 
-    /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for; unless it is there now, which
-    /// it says.
-    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) -> PyResult<bool> {
+    /// Begins a short call in this thread, and says whether its outcome is there already, to `poll` for.
+    fn begins(&self, py: Python<'_>) -> PyResult<bool> {
+        if !self.brief {
+            return Ok(false);
+        }
         let runtime = runtime::get().map_err(|e| failure(py, &e))?;
         Ok(py.detach(|| {
             let Stage::Ready(mut work) = self.swap(Stage::Gone) else { return false };
             let _inside = runtime.enter();
-            if self.brief
-                && let Some((outcome, open)) = surface::begin_here(&mut work)
-            {
-                let mut state = self.shared.lock();
-                (state.outcome, state.open) = (Some(outcome), Some(open));
-                return true;
+            let done = surface::begin_here(&mut work);
+            let is_done = done.is_some();
+            match done {
+                Some((outcome, open)) => {
+                    let mut state = self.shared.lock();
+                    (state.outcome, state.open) = (Some(outcome), Some(open));
+                }
+                None => drop(self.swap(Stage::Ready(work))),
             }
+            is_done
+        }))
+    }
+
+    /// Has `call_soon(ready)` called, from another thread, when there is something to `poll` for.
+    fn notify(&self, py: Python<'_>, call_soon: Py<PyAny>, ready: Py<PyAny>) -> PyResult<()> {
+        let runtime = runtime::get().map_err(|e| failure(py, &e))?;
+        py.detach(|| {
+            let Stage::Ready(work) = self.swap(Stage::Gone) else { return };
+            let _inside = runtime.enter();
             let shared = self.shared.clone();
             shared.lock().listener = Some(Listener { call_soon, ready });
             let task = runtime.spawn(surface::elsewhere(async move { shared.finish(work.await) }));
             self.swap(Stage::Running(task.abort_handle()));
-            false
-        }))
+        });
+        Ok(())
     }
 
     /// The events since the last time, whether the call is done, and then its outcome: `(events, done, outcome)`.

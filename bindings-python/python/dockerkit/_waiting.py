@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 async def outcome_of(pending: Any, on_event: Any) -> Any:
     """Waits for a call without blocking the loop, and gives its events to `on_event` in the loop's thread."""
+    if pending.begins():
+        # An answer that is there already lets the others have their turn all the same.
+        await sleep(0)
+        return pending.poll()[2]
     loop = get_running_loop()
     future = loop.create_future()
 
@@ -33,10 +37,7 @@ async def outcome_of(pending: Any, on_event: Any) -> Any:
             future.set_result(outcome)
 
     try:
-        if pending.notify(loop.call_soon_threadsafe, ready):
-            # An answer that is there already lets the others have their turn all the same.
-            await sleep(0)
-            ready()
+        pending.notify(loop.call_soon_threadsafe, ready)
         return await future
     finally:
         pending.cancel()

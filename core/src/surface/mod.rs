@@ -87,6 +87,14 @@ pub struct Reply {
     pub streams: Vec<BatchStream>,
 }
 
+impl Reply {
+    /// Whether it is JSON alone.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.data.is_empty() && self.handles.is_empty() && self.streams.is_empty()
+    }
+}
+
 /// Makes a call. The future does the work; dropping it ends the work.
 pub fn start(request: Request) -> BoxFuture<Result<Reply>> {
     let operation = format!("{}.{}", request.class.to_lowercase(), request.method);

@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -53,6 +53,7 @@ pub struct Seat {
     bell: Arc<Bell>,
     waker: Waker,
     here: Here,
+    spin: Spin,
     /// A forked child has bells of its own.
     epoch: u64,
 }
@@ -70,7 +71,7 @@ impl Seat {
         let epoch = fork_epoch();
         let mut seat = FREE.take().filter(|seat| seat.epoch == epoch).unwrap_or_else(|| {
             let bell = Arc::new(Bell::default());
-            Self { waker: bell.clone().into(), bell, here: Here::default(), epoch }
+            Self { waker: bell.clone().into(), bell, here: Here::default(), spin: Spin::default(), epoch }
         });
         seat.here.begins = true;
         // The call before may have rung late.
@@ -124,8 +125,10 @@ impl Seat {
             let sockets: Vec<Option<Arc<OwnedFd>>> = watched.iter().map(|one| one.socket.upgrade()).collect();
             let mut all: Vec<PollFd<'_>> = sockets.iter().flatten().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
             all.push(PollFd::new(bell, PollFlags::IN));
-            let limit = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
-            poll(&mut all, Some(&limit)).ok();
+            if !self.spin.look(&mut all) {
+                let limit = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
+                poll(&mut all, Some(&limit)).ok();
+            }
             has_rung = all.pop().is_some_and(|bell| !bell.revents().is_empty());
             let mut seen = all.iter().map(|socket| !socket.revents().is_empty());
             for (one, socket) in watched.iter_mut().zip(&sockets) {
@@ -141,6 +144,42 @@ impl Seat {
         if has_rung {
             rustix::io::read(bell, &mut [0; 8]).ok();
         }
+    }
+}
+
+/// Looking again and again for a moment: a short answer is there before a thread has gone to sleep and been woken. Where answers
+/// take longer, it is soon left out.
+#[derive(Debug, Default)]
+struct Spin {
+    /// How many waits go without it after one that looked in vain.
+    pause: u32,
+    left: u32,
+}
+
+impl Spin {
+    /// How long it looks.
+    const LIMIT: Duration = Duration::from_micros(100);
+    /// The most waits that go without it.
+    const MOST: u32 = 64;
+
+    /// Whether something is there by now.
+    fn look(&mut self, all: &mut [PollFd<'_>]) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return false;
+        }
+        let (begin, now) = (Instant::now(), Timespec::default());
+        while begin.elapsed() < Self::LIMIT {
+            if poll(all, Some(&now)).is_ok_and(|count| count > 0) {
+                self.pause = 0;
+                return true;
+            }
+            // The engine may need this processor.
+            std::thread::yield_now();
+        }
+        self.pause = (self.pause * 2 + 1).min(Self::MOST);
+        self.left = self.pause;
+        false
     }
 }
 
