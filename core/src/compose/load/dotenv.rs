@@ -45,6 +45,11 @@ fn is_space(c: char) -> bool {
 /// Reads `text`; `outer` gives variables from outside. A name without a value takes the one from outside, if any.
 /// `missing` is told of variables in values that are not set.
 pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
+    parse_after(text, outer, &|_| None, missing)
+}
+
+/// The same for a file that others stand before: `earlier` gives what they say, which the lines of this one go before.
+pub(crate) fn parse_after(text: &str, outer: Lookup<'_>, earlier: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut left = Left { entries: MOST_ENTRIES, bytes: MOST_BYTES };
     let whole = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
@@ -90,22 +95,17 @@ pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)
             rest = after;
             continue;
         }
-        let (value, after, looked) = value_of(after.trim_start_matches(is_space), &found, outer, missing).map_err(wrong)?;
+        let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned()).or_else(|| earlier(name));
+        let (value, after, looked) = value_of(after.trim_start_matches(is_space), &lookup, missing).map_err(wrong)?;
         left.take(value.len() + looked).map_err(wrong)?;
         found.insert(key.to_owned(), value);
         rest = after;
     }
 }
 
-fn value_of<'a>(
-    text: &'a str,
-    found: &BTreeMap<String, String>,
-    outer: Lookup<'_>,
-    missing: &mut dyn FnMut(&str),
-) -> Result<(String, &'a str, usize), &'static str> {
-    let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned());
+fn value_of<'a>(text: &'a str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<(String, &'a str, usize), &'static str> {
     let mut fill = |text: &str| {
-        interpolate::text(text, &lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value")
+        interpolate::text(text, lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value")
     };
     let Some(quote @ ('\'' | '"')) = text.chars().next() else {
         let end = text.find('\n').unwrap_or(text.len());

@@ -21,6 +21,7 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
     for (name, service) in &mut model.services {
         let trail = section.key(name);
         let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let own = &service.environment;
         let list = trail.key("env_file");
         for (i, file) in service.env_file.iter().enumerate() {
             let (at, trail) = (item(whole, name, "env_file", i), list.index(i));
@@ -33,13 +34,14 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
                 continue;
             }
             let Some(text) = text(&file.path, &at, &trail, loader, problems) else { continue };
-            let outer = |key: &str| env.get(key).cloned();
-            let before = |key: &str| outer(key).or_else(|| all.get(key).cloned().flatten());
+            // What the project is loaded with goes before what the service says itself, and that before files.
+            let outer = |key: &str| env.get(key).or_else(|| own.get(key)?.as_ref()).cloned();
+            let earlier = |key: &str| all.get(key).cloned().flatten();
             let mut unset = Vec::new();
             let read = if file.format == "raw" {
                 dotenv::parse_raw(&text, &outer)
             } else {
-                dotenv::parse(&text, &before, &mut |n| super::interpolate::note(&mut unset, n))
+                dotenv::parse_after(&text, &outer, &earlier, &mut |n| super::interpolate::note(&mut unset, n))
             };
             warn(&unset, &file.path, &trail, problems);
             match read {
