@@ -27,6 +27,10 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
     let full = |folder: &Path, path: &Path| PathBuf::from(paths::absolute(folder, &path.display().to_string()));
     let mut env = if o.clear_env { BTreeMap::new() } else { process_environment() };
     env.extend(o.env.clone());
+    if let Some(here) = here.to_str().filter(|_| !o.clear_env) {
+        // A process that no shell started may lack it; what a variable says stays, also where it is out of date.
+        env.entry("PWD".to_owned()).or_insert_with(|| here.to_owned());
+    }
     let mut warnings = Vec::new();
     let mut files: Vec<PathBuf> = files.iter().map(|f| full(&here, f)).collect();
     let start = o.project_dir.as_ref().map(|d| full(&here, d));
