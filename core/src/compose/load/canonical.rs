@@ -53,7 +53,7 @@ fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problem
     each(node, "volumes", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::volume(item, t).map(|v| vec![v]),
         Yaml::Map(_) => Ok(vec![item.clone()]),
-        _ => Err(format!("a text or a mapping, found {}", item.shown())),
+        _ => Err("a text or a mapping".to_owned()),
     });
     each(node, "devices", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::device(item, t).map(|v| vec![v]),
@@ -72,7 +72,7 @@ fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problem
         }
         Yaml::Int(i) => short::ports(item, &i.to_string()),
         Yaml::Map(_) => Ok(vec![item.clone()]),
-        _ => Err(format!("a whole number, a text or a mapping, found {}", item.shown())),
+        _ => Err("a whole number, a text or a mapping".to_owned()),
     });
     ulimits(node.get_mut("ulimits"), &trail.key("ulimits"), problems);
 }
