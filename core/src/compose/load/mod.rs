@@ -30,6 +30,7 @@ pub(crate) mod dotenv;
 mod environment_files;
 mod extends;
 mod files;
+mod filled;
 mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
