@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LoadOptions, dotenv, paths, process_environment};
-use crate::error::{Diagnostic, Error, Result};
+use super::{LoadOptions, dotenv, files::unread, paths, process_environment};
+use crate::error::{Diagnostic, Error, ErrorKind, Result};
 
 /// The names of files that are looked for, the first one first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -55,7 +55,10 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
         };
         let mut all: BTreeMap<String, String> = BTreeMap::new();
         for file in list {
-            let text = read(file, folder)?;
+            let text = read(file, folder).map_err(|e| match e.kind() {
+                ErrorKind::NotFound => Error::not_found(unread(&e, "env file", file)).with("path", file.display().to_string()),
+                _ => e,
+            })?;
             let before = all.clone();
             let lookup = |name: &str| env.get(name).or_else(|| before.get(name)).cloned();
             let mut unset = Vec::new();

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Loader, Problems, Scope, dotenv,
+    files::unread,
     node::{Key, Node, Trail, Yaml},
     paths,
 };
@@ -109,7 +110,7 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
         let text = match loader.text(&path) {
             Ok(text) => text,
             Err(e) => {
-                problems.errors.push(node.problem(&trail.key("env_file"), e.message().to_owned()));
+                problems.errors.push(node.problem(&trail.key("env_file"), unread(&e, "env file", &path)));
                 continue;
             }
         };
