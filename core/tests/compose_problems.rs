@@ -236,3 +236,18 @@ async fn what_was_expected_says_nothing_of_what_was_found() {
         }
     }
 }
+
+#[tokio::test]
+async fn names_that_variables_give_are_not_shown() {
+    let all = ["secrets", "configs", "networks", "depends_on", "models"];
+    for list in all {
+        let text = service(&format!("{list}: ['${{SECRET}}']"));
+        let e = error(&[("compose.yaml", &text)], &[("SECRET", "hunter2")]).await;
+        assert!(!format!("{e} {e:?} {:?}", e.to_data()).contains("hunter2"), "{list}: {e:?}");
+        assert!(e.diagnostics()[0].message.ends_with("of the name that $SECRET gives"), "{list}: {e}");
+        let e = error(&[("compose.yaml", &text.replace("${SECRET}", "${SECRET:-nope}"))], &[]).await;
+        assert!(e.diagnostics()[0].message.ends_with(" `nope`") && e.diagnostics()[0].path.starts_with(&format!("services.a.{list}")), "{list}: {e}");
+    }
+    let found = of(&service("networks: [none]")).await;
+    assert_eq!(found[0].path, "services.a.networks.none");
+}

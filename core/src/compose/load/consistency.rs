@@ -59,10 +59,10 @@ pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
     }
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// The node at a path of the model, or the last one on the way to it; and the path as the file has it, whose lists
     /// still hold what was found wrong.
-    fn find(&self, path: &[&str]) -> (&Node, String) {
+    fn find(&self, path: &[&str]) -> (&'a Node, String) {
         let (mut node, mut own) = (Some(self.whole), String::new());
         let mut last = self.whole;
         for name in path {
@@ -100,7 +100,13 @@ impl Checker<'_> {
     }
 
     fn wrong(&mut self, path: &[&str], message: &str, suggestion: Option<String>) {
-        let (node, own) = self.find(path);
+        let (node, _) = self.find(path);
+        self.wrong_at(node, path, message, suggestion);
+    }
+
+    /// Something wrong with a node, told with a path.
+    fn wrong_at(&mut self, node: &Node, path: &[&str], message: &str, suggestion: Option<String>) {
+        let (_, own) = self.find(path);
         let mut d = node.problem(&Trail::ROOT, message);
         d.path = own;
         d.suggestion = suggestion;
@@ -121,7 +127,10 @@ impl Checker<'_> {
             }
         };
         let hint = if what == "volume" && is_path(node, name) { "; a path begins with `./` or `/`" } else { "" };
-        self.wrong(path, &format!("there is no {what} {shown}{hint}"), near);
+        // A name that a variable gives stands in no path either.
+        let is_key = path.last().is_some_and(|last| !last.starts_with('['));
+        let shown_path = path.len() - usize::from(is_key && node.hidden().is_some());
+        self.wrong_at(node, path.get(..shown_path).unwrap_or(path), &format!("there is no {what} {shown}{hint}"), near);
         if let Some(last) = self.problems.errors.last_mut() {
             last.expected = Some(format!("the name of a {what}"));
         }
