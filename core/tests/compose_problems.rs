@@ -125,6 +125,11 @@ async fn an_unknown_anchor_is_named() {
 async fn a_service_without_an_image_is_told_at_its_name() {
     let found = of("services:\n  web:\n    ports: ['80']\n").await;
     assert_eq!(places(&found), [(2, 3, "services.web")]);
+    let found = of("services:\n  web:\n    image: $IMG\n").await;
+    assert_eq!(
+        (found[0].message.as_str(), places(&found)[0]),
+        ("`image` is empty, and there is no `build`; the variable `IMG` is not set", (3, 12, "services.web.image"))
+    );
     let base = ("base.yaml", "services:\n  base:\n    ports: ['80']\n");
     let found = problems(&[("compose.yaml", "services:\n  web:\n    extends: {file: base.yaml, service: base}\n"), base], &[]).await;
     assert_eq!((name(&found[0]), found[0].line, found[0].column), ("compose.yaml", 2, 3));
@@ -248,6 +253,9 @@ async fn names_that_variables_give_are_not_shown() {
         let e = error(&[("compose.yaml", &text.replace("${SECRET}", "${SECRET:-nope}"))], &[]).await;
         assert!(e.diagnostics()[0].message.ends_with(" `nope`") && e.diagnostics()[0].path.starts_with(&format!("services.a.{list}")), "{list}: {e}");
     }
+    let found = of(&service("secrets: [{target: x}, $S]")).await;
+    let messages: Vec<&str> = found.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(messages, ["the name of the secret is missing", "the name of the secret is missing; the variable `S` is not set"]);
     let found = of(&service("networks: [none]")).await;
     assert_eq!(found[0].path, "services.a.networks.none");
 }

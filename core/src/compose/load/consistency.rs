@@ -130,7 +130,8 @@ impl<'a> Checker<'a> {
         // A name that a variable gives stands in no path either.
         let is_key = path.last().is_some_and(|last| !last.starts_with('['));
         let shown_path = path.len() - usize::from(is_key && node.hidden().is_some());
-        self.wrong_at(node, path.get(..shown_path).unwrap_or(path), &format!("there is no {what} {shown}{hint}"), near);
+        let message = if name.is_empty() { format!("the name of the {what} is missing") } else { format!("there is no {what} {shown}{hint}") };
+        self.wrong_at(node, path.get(..shown_path).unwrap_or(path), &message, near.filter(|_| !name.is_empty()));
         if let Some(last) = self.problems.errors.last_mut() {
             last.expected = Some(format!("the name of a {what}"));
         }
@@ -210,12 +211,7 @@ impl<'a> Checker<'a> {
     fn alone(&mut self, name: &str, service: &Service) {
         let at = ["services", name];
         if service.image.is_empty() && service.build.is_none() && service.provider.is_none() && !self.is_broken(&at) {
-            self.wrong(&at, "the service has neither `image` nor `build`", None);
-            // Its first key is not to blame: the service's own name is the place.
-            let key = self.whole.get("services").and_then(|s| s.entries()?.find(name)).map(|(key, _)| &key.place);
-            if let (Some(place), Some(last)) = (key, self.problems.errors.last_mut()) {
-                *last = place.diagnostic(&last.path, std::mem::take(&mut last.message));
-            }
+            self.no_image(name);
         }
         if let Some(build) = &service.build {
             if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
@@ -236,6 +232,20 @@ impl<'a> Checker<'a> {
             if watch.target.is_empty() && !matches!(watch.action.as_str(), "rebuild" | "restart") {
                 self.wrong(&["services", name, "develop", "watch", &format!("[{i}]")], "`target` is missing: only rebuild and restart need none", None);
             }
+        }
+    }
+
+    fn no_image(&mut self, name: &str) {
+        let services = self.whole.get("services");
+        if services.and_then(|s| s.get(name)?.str("image")).is_some() {
+            self.wrong(&["services", name, "image"], "`image` is empty, and there is no `build`", None);
+            return;
+        }
+        self.wrong(&["services", name], "the service has neither `image` nor `build`", None);
+        // Its first key is not to blame: the service's own name is the place.
+        let key = services.and_then(|s| s.entries()?.find(name)).map(|(key, _)| &key.place);
+        if let (Some(place), Some(last)) = (key, self.problems.errors.last_mut()) {
+            *last = place.diagnostic(&last.path, std::mem::take(&mut last.message));
         }
     }
 
