@@ -59,10 +59,9 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
                 ErrorKind::NotFound => Error::not_found(unread(&e, "env file", file)).with("path", file.display().to_string()),
                 _ => e,
             })?;
-            let before = all.clone();
-            let lookup = |name: &str| env.get(name).or_else(|| before.get(name)).cloned();
+            let (outer, earlier) = (|name: &str| env.get(name).cloned(), |name: &str| all.get(name).cloned());
             let mut unset = Vec::new();
-            let found = dotenv::parse(&text, &lookup, &mut |n| super::interpolate::note(&mut unset, n))
+            let found = dotenv::parse_after(&text, &outer, &earlier, &mut |n| super::interpolate::note(&mut unset, n))
                 .map_err(|w| Error::compose(vec![w.diagnostic(&file.display().to_string(), "")]))?;
             all.extend(found);
             for name in unset {

@@ -114,9 +114,8 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
                 continue;
             }
         };
-        let before = env.clone();
-        let lookup = |name: &str| scope.env.get(name).or_else(|| before.get(name)).cloned();
-        match dotenv::parse(&text, &lookup, &mut |_| {}) {
+        let (outer, earlier) = (|name: &str| scope.env.get(name).cloned(), |name: &str| env.get(name).cloned());
+        match dotenv::parse_after(&text, &outer, &earlier, &mut |_| {}) {
             Ok(found) => {
                 if let Err(message) = problems.left.fold(found.len()) {
                     problems.errors.push(node.problem(&trail.key("env_file"), message));
