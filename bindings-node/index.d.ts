@@ -1503,7 +1503,7 @@ export interface LoadOptions {
   envFiles?: Iterable<string | URL> | null
   /** Variables that go before those of the process and of files. */
   env?: Record<string, string> | ReadonlyMap<string, string> | null
-  /** Leaves the variables of this process out. */
+  /** Leaves the variables of this process out, and `PWD`, which is else its working folder where it has none. */
   clearEnv?: boolean | null
   /** Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all. */
   profiles?: Iterable<string> | null

@@ -118,8 +118,9 @@ pub struct Diagnostic {
     pub chain: Vec<String>,
 }
 
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Diagnostic {
+    /// The first line: the place and what is wrong, without the chain.
+    fn head(&self, f: &mut impl fmt::Write) -> fmt::Result {
         if !self.file.is_empty() {
             f.write_str(&escape(&self.file))?;
             if self.line > 0 {
@@ -134,10 +135,33 @@ impl fmt::Display for Diagnostic {
         if let Some(name) = &self.suggestion {
             write!(f, " (did you mean `{}`?)", escape(name))?;
         }
-        for link in &self.chain {
-            write!(f, "\n  {}", escape(link))?;
-        }
         Ok(())
+    }
+
+    /// How the value came there, a line for each step.
+    fn steps(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        self.chain.iter().try_for_each(|link| write!(f, "\n  {}", escape(link)))
+    }
+
+    /// The text, with a word after the first line on how many others there are: after the chain it would seem to belong to it.
+    fn among(&self, others: usize) -> String {
+        let mut out = String::new();
+        // Writing to a text does not fail.
+        let _ = self.head(&mut out);
+        match others {
+            0 => {}
+            1 => out.push_str(" (and 1 more problem)"),
+            _ => out.push_str(&format!(" (and {others} more problems)")),
+        }
+        let _ = self.steps(&mut out);
+        out
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        self.steps(f)
     }
 }
 
@@ -220,7 +244,10 @@ impl Error {
             _ => ErrorKind::Io,
         };
         let path = path.as_ref().display().to_string();
-        Self::new(kind, format!("{path}: {cause}")).with("path", path).source(cause)
+        let said = cause.to_string();
+        // The number of the system's error says nothing that its words do not.
+        let said = said.split(" (os error ").next().unwrap_or_default();
+        Self::new(kind, format!("{path}: {said}")).with("path", path).source(cause)
     }
 
     /// A [`ErrorKind::InvalidCompose`] error made of its diagnostics.
@@ -228,8 +255,7 @@ impl Error {
     pub fn compose(diagnostics: Vec<Diagnostic>) -> Self {
         let message = match diagnostics.as_slice() {
             [] => "invalid Compose file".to_owned(),
-            [one] => one.to_string(),
-            [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+            [first, rest @ ..] => first.among(rest.len()),
         };
         let mut error = Self::new(ErrorKind::InvalidCompose, message);
         error.0.diagnostics = diagnostics;

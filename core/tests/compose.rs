@@ -1,6 +1,13 @@
 //! Compose files beside docker compose: each folder of `tests/compose/cases` holds a case and what docker compose answers
 //! to it. The same cases run through Python and Node.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot read its cases fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test that cannot read its cases fails; one asks what a process of its own sees"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -231,6 +238,41 @@ async fn all_problems_are_told_at_once_with_their_places_and_chains() {
     assert!(!format!("{e:?} {e} {:?}", e.diagnostics()).contains("hunter2"));
     let lines: Vec<u32> = e.diagnostics().iter().filter(|d| d.file.ends_with("compose.yaml")).map(|d| d.line).collect();
     assert!(lines.is_sorted(), "{lines:?}");
+}
+
+/// The folder of the file that the process is to load.
+const FOLDER: &str = "DOCKERKIT_COMPOSE_FOLDER";
+
+/// Prints `PWD` as a file sees it in a process that [`a_process_without_pwd_has_its_folder`] starts.
+#[tokio::test]
+async fn the_folder_of_a_process_of_its_own() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let load = |clear: bool| Project::load(folder.join("compose.yaml")).clear_env(clear);
+    for project in [load(false).await.unwrap(), load(true).await.unwrap(), load(false).env([("PWD", "/said")]).await.unwrap()] {
+        let (service, build) = (&project.model().services["a"], project.model().services["a"].build.as_ref().unwrap());
+        println!("\nsees {:?} {:?} {}", service.environment["PWD"], build.args.get("PWD"), service.image);
+    }
+}
+
+#[test]
+fn a_process_without_pwd_has_its_folder() {
+    let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let text = "services: {a: {image: 'i$PWD', environment: [PWD], build: {context: ., args: [PWD]}}}\n";
+    std::fs::write(folder.path().join("compose.yaml"), text).unwrap();
+    std::fs::write(folder.path().join(".env"), "PWD=/of/the/file\n").unwrap();
+    let sees = |pwd: Option<&str>| {
+        let mut me = std::process::Command::new(std::env::current_exe().unwrap());
+        me.args(["--exact", "the_folder_of_a_process_of_its_own", "--nocapture"]).env(FOLDER, folder.path());
+        me.current_dir(here.path()).env_remove("PWD").envs(pwd.map(|p| ("PWD", p)));
+        let out = me.output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().lines().filter_map(|l| l.strip_prefix("sees ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |pwd: &str| format!("Some({pwd:?}) Some(Some({pwd:?})) i{pwd}");
+    let real = here.path().canonicalize().unwrap();
+    assert_eq!(sees(None), [line(real.to_str().unwrap()), line("/of/the/file"), line("/said")]);
+    assert_eq!(sees(Some("/stale")), [line("/stale"), line("/of/the/file"), line("/said")]);
+    assert_eq!(sees(Some(""))[0], line(""), "what is empty is set");
 }
 
 #[tokio::test]

@@ -1763,7 +1763,7 @@ class Project(_Closing):
             project_dir: The project folder; default: that of the first file.
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
-            clear_env: Leaves the variables of this process out.
+            clear_env: Leaves the variables of this process out, and `PWD`, which is else its working folder where it has none.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.
@@ -1785,7 +1785,7 @@ class Project(_Closing):
             project_dir: The project folder; default: that of the first file.
             env_files: Files of variables in place of `.env`.
             env: Variables that go before those of the process and of files.
-            clear_env: Leaves the variables of this process out.
+            clear_env: Leaves the variables of this process out, and `PWD`, which is else its working folder where it has none.
             profiles: Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
             name: The project's name in place of the file's.
             policy: What files may reach. `trusted`, the default: any regular file that this process can read, as with docker compose.

@@ -53,7 +53,7 @@ fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problem
     each(node, "volumes", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::volume(item, t).map(|v| vec![v]),
         Yaml::Map(_) => Ok(vec![item.clone()]),
-        _ => Err(format!("a text or a mapping, found {}", item.shown())),
+        _ => Err("a text or a mapping".to_owned()),
     });
     each(node, "devices", trail, problems, |item| match &item.value {
         Yaml::Text(t) => short::device(item, t).map(|v| vec![v]),
@@ -72,7 +72,7 @@ fn service(node: &mut Node, trail: &Trail<'_>, ports_left: &Cell<usize>, problem
         }
         Yaml::Int(i) => short::ports(item, &i.to_string()),
         Yaml::Map(_) => Ok(vec![item.clone()]),
-        _ => Err(format!("a whole number, a text or a mapping, found {}", item.shown())),
+        _ => Err("a whole number, a text or a mapping".to_owned()),
     });
     ulimits(node.get_mut("ulimits"), &trail.key("ulimits"), problems);
 }
@@ -160,7 +160,7 @@ fn each(node: &mut Node, name: &str, trail: &Trail<'_>, problems: &mut Problems,
 
 fn reference(item: &Node) -> Result<Vec<Node>, String> {
     match &item.value {
-        Yaml::Text(_) => Ok(vec![Node::map([("source", item.clone())], &item.place)]),
+        Yaml::Text(_) => Ok(vec![Node::map([("source", item.clone())], &item.place).of(item)]),
         _ => Ok(vec![item.clone()]),
     }
 }
@@ -176,7 +176,7 @@ fn started(place: &Place) -> Node {
 fn depends_on(node: &Node) -> Option<Node> {
     let entries: Entries = match &node.value {
         Yaml::List(items) => {
-            let entry = |i: &Node| Some((Key { name: i.as_str()?.into(), place: i.place.clone() }, started(&i.place)));
+            let entry = |i: &Node| Some((Key { name: i.as_str()?.into(), place: i.place.clone() }, started(&i.place).of(i)));
             items.iter().filter_map(entry).collect()
         }
         Yaml::Map(map) => {
@@ -197,7 +197,7 @@ fn depends_on(node: &Node) -> Option<Node> {
 /// A list of names becomes a mapping with nothing in it.
 fn names(node: &Node) -> Option<Node> {
     let Yaml::List(items) = &node.value else { return None };
-    let entry = |i: &Node| Some((Key { name: i.as_str()?.into(), place: i.place.clone() }, Node::new(Yaml::Null, &i.place)));
+    let entry = |i: &Node| Some((Key { name: i.as_str()?.into(), place: i.place.clone() }, Node::new(Yaml::Null, &i.place).of(i)));
     Some(Node { value: Yaml::Map(std::rc::Rc::new(items.iter().filter_map(entry).collect())), ..node.clone() })
 }
 

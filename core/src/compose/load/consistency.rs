@@ -1,6 +1,9 @@
 //! What is chosen must hold together: references, things that exclude each other, and circles.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 use super::{
     Problems,
@@ -18,6 +21,8 @@ struct Checker<'a> {
     model: &'a Model,
     whole: &'a Node,
     problems: &'a mut Problems,
+    /// For lists that were asked for: where the items stand in them that the model has.
+    places: RefCell<HashMap<*const Node, Vec<usize>>>,
 }
 
 /// The number of containers stands in two places, where there is `deploy`.
@@ -31,7 +36,7 @@ pub(super) fn settle(model: &mut Model) {
 
 /// Tells what does not hold together.
 pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
-    let mut checker = Checker { model, whole, problems };
+    let mut checker = Checker { model, whole, problems, places: RefCell::default() };
     for (name, service) in &model.services {
         if checker.problems.errors.is_full() {
             return;
@@ -54,22 +59,32 @@ pub(super) fn check(model: &Model, whole: &Node, problems: &mut Problems) {
     }
 }
 
-impl Checker<'_> {
-    /// The node at a path, or the last one on the way to it.
-    fn find(&self, path: &[&str]) -> &Node {
-        let mut node = self.whole;
+impl<'a> Checker<'a> {
+    /// The node at a path of the model, or the last one on the way to it; and the path as the file has it, whose lists
+    /// still hold what was found wrong.
+    fn find(&self, path: &[&str]) -> (&'a Node, String) {
+        let (mut node, mut own) = (Some(self.whole), String::new());
+        let mut last = self.whole;
         for name in path {
             let index = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')?.parse::<usize>().ok());
-            let inner = match index {
-                Some(at) => node.items().get(at),
-                None => node.get(name),
+            let item = index.and_then(|at| self.item(node?, at));
+            node = if index.is_some() { item.map(|(_, inner)| inner) } else { node.and_then(|n| n.get(name)) };
+            last = node.unwrap_or(last);
+            own = match (index, item) {
+                (Some(_), Some((at, _))) => format!("{own}[{at}]"),
+                (Some(_), None) => format!("{own}{name}"),
+                (None, _) => super::join(&own, &escape(name)),
             };
-            match inner {
-                Some(inner) => node = inner,
-                None => break,
-            }
         }
-        node
+        (last, own)
+    }
+
+    /// An item of a list by its place in the model, with its place in the file. There may be many to ask for.
+    fn item<'n>(&self, list: &'n Node, at: usize) -> Option<(usize, &'n Node)> {
+        let mut places = self.places.borrow_mut();
+        let all = places.entry(std::ptr::from_ref(list)).or_insert_with(|| list.kept().map(|(own, _)| own).collect());
+        let own = all.get(at).copied()?;
+        Some((own, list.items().get(own)?))
     }
 
     fn is_broken(&self, path: &[&str]) -> bool {
@@ -85,9 +100,15 @@ impl Checker<'_> {
     }
 
     fn wrong(&mut self, path: &[&str], message: &str, suggestion: Option<String>) {
-        let node = self.find(path);
+        let (node, _) = self.find(path);
+        self.wrong_at(node, path, message, suggestion);
+    }
+
+    /// Something wrong with a node, told with a path.
+    fn wrong_at(&mut self, node: &Node, path: &[&str], message: &str, suggestion: Option<String>) {
+        let (_, own) = self.find(path);
         let mut d = node.problem(&Trail::ROOT, message);
-        d.path = path.iter().fold(String::new(), |out, n| if n.starts_with('[') { format!("{out}{n}") } else { super::join(&out, &escape(n)) });
+        d.path = own;
         d.suggestion = suggestion;
         self.problems.errors.push(d);
     }
@@ -96,16 +117,21 @@ impl Checker<'_> {
         if self.problems.errors.is_full() {
             return;
         }
-        let node = self.find(path);
-        let (shown, near) = match &node.variable {
-            Some(names) => (format!("of the name that {names} gives"), None),
+        let (node, _) = self.find(path);
+        let (shown, near) = match node.hidden() {
+            Some(filled) => (format!("of the name that {} gives", filled.names), None),
             None => {
                 // Looking for a name among many takes long: the first ones get a suggestion.
                 let looks = self.problems.errors.len() < SUGGESTED;
                 (format!("`{}`", escape(name)), nearest(name, known.filter(|_| looks).map(String::as_str)).map(str::to_owned))
             }
         };
-        self.wrong(path, &format!("there is no {what} {shown}"), near);
+        let hint = if what == "volume" && is_path(node, name) { "; a path begins with `./` or `/`" } else { "" };
+        // A name that a variable gives stands in no path either.
+        let is_key = path.last().is_some_and(|last| !last.starts_with('['));
+        let shown_path = path.len() - usize::from(is_key && node.hidden().is_some());
+        let message = if name.is_empty() { format!("the name of the {what} is missing") } else { format!("there is no {what} {shown}{hint}") };
+        self.wrong_at(node, path.get(..shown_path).unwrap_or(path), &message, near.filter(|_| !name.is_empty()));
         if let Some(last) = self.problems.errors.last_mut() {
             last.expected = Some(format!("the name of a {what}"));
         }
@@ -143,7 +169,12 @@ impl Checker<'_> {
             (&["build", "secrets"][..], service.build.as_ref().map_or(&Vec::new(), |b| &b.secrets), &model.secrets, "secret"),
         ] {
             for (i, reference) in references.iter().enumerate().filter(|(_, r)| !known.contains_key(&r.source)) {
-                add(with(&path(list), &format!("[{i}]")), what, &reference.source);
+                let at = with(&path(list), &format!("[{i}]"));
+                let names: Vec<&str> = at.iter().map(String::as_str).collect();
+                // A name that could not be read has been told.
+                if !self.find(&names).0.get("source").is_some_and(Node::is_broken) {
+                    add(at, what, &reference.source);
+                }
             }
         }
         for used in service.models.keys().filter(|m| !model.models.contains_key(*m)) {
@@ -180,7 +211,7 @@ impl Checker<'_> {
     fn alone(&mut self, name: &str, service: &Service) {
         let at = ["services", name];
         if service.image.is_empty() && service.build.is_none() && service.provider.is_none() && !self.is_broken(&at) {
-            self.wrong(&at, "the service has neither `image` nor `build`", None);
+            self.no_image(name);
         }
         if let Some(build) = &service.build {
             if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
@@ -204,6 +235,20 @@ impl Checker<'_> {
         }
     }
 
+    fn no_image(&mut self, name: &str) {
+        let services = self.whole.get("services");
+        if services.and_then(|s| s.get(name)?.str("image")).is_some() {
+            self.wrong(&["services", name, "image"], "`image` is empty, and there is no `build`", None);
+            return;
+        }
+        self.wrong(&["services", name], "the service has neither `image` nor `build`", None);
+        // Its first key is not to blame: the service's own name is the place.
+        let key = services.and_then(|s| s.entries()?.find(name)).map(|(key, _)| &key.place);
+        if let (Some(place), Some(last)) = (key, self.problems.errors.last_mut()) {
+            *last = place.diagnostic(&last.path, std::mem::take(&mut last.message));
+        }
+    }
+
     fn amounts(&mut self, name: &str, service: &Service) {
         let replicas = service.deploy.as_ref().and_then(|d| d.replicas);
         if service.scale.is_some() && replicas.is_some() && service.scale != replicas {
@@ -221,22 +266,35 @@ impl Checker<'_> {
             ("mem_reservation", "reservations.memory", service.mem_reservation.0 != 0 && reservations.is_some_and(|r| r.memory != service.mem_reservation)),
         ];
         for (own, other, _) in differs.iter().filter(|(_, _, wrong)| *wrong) {
+            let (kind, amount) = other.split_once('.').unwrap_or_default();
+            // One that could not be read differs from anything.
+            let unread = [&["services", name, own][..], &["services", name, "deploy", "resources", kind, amount]].iter().any(|p| self.is_broken(p));
+            if unread {
+                continue;
+            }
             self.wrong(&["services", name, own], &format!("`{own}` and `deploy.resources.{other}` say different things"), None);
         }
     }
 
     /// One place in a container has one thing mounted.
     fn targets(&mut self, name: &str, service: &Service) {
-        let mut known: BTreeMap<&str, String> = BTreeMap::new();
+        let mut known: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
         let tmpfs = service.tmpfs.iter().enumerate().map(|(i, t)| ("tmpfs", i, t.split(':').next().unwrap_or(t)));
         let volumes = service.volumes.iter().enumerate().map(|(i, v)| ("volumes", i, v.target.as_str()));
         for (list, i, target) in tmpfs.chain(volumes) {
-            let here = format!("{list}[{i}]");
-            if let Some(first) = known.get(target) {
-                let message = format!("`{}` is the target of {first} already", escape(target));
+            if let Some((first, at)) = known.get(target) {
+                let (_, first) = self.find(&["services", name, first, &format!("[{at}]")]);
+                let first = first.rsplit('.').next().unwrap_or_default();
+                let at = format!("[{i}]");
+                let (node, _) = self.find(&["services", name, list, &at]);
+                let shown = match node.get("target").unwrap_or(node).hidden() {
+                    Some(filled) => format!("the value of {}", filled.names),
+                    None => format!("`{}`", escape(target)),
+                };
+                let message = format!("{shown} is the target of {first} already");
                 self.wrong(&["services", name, list, &format!("[{i}]")], &message, None);
             } else {
-                known.insert(target, here);
+                known.insert(target, (list, i));
             }
         }
     }
@@ -253,6 +311,13 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Whether what is taken for a volume's name is most likely a path: it has folders, or is a file that is mounted under its name.
+fn is_path(mount: &Node, name: &str) -> bool {
+    let hidden = mount.hidden().or_else(|| mount.get("source")?.hidden()).or_else(|| mount.get("target")?.hidden()).is_some();
+    let is_file = || name.contains('.') && mount.str("target").is_some_and(|t| t.rsplit('/').next() == Some(name));
+    !hidden && (name.contains(['/', '\\']) || is_file())
 }
 
 /// A circle of dependencies, if there is one. Each service is walked once.

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LoadOptions, dotenv, paths, process_environment};
-use crate::error::{Diagnostic, Error, Result};
+use super::{LoadOptions, dotenv, files::unread, paths, process_environment};
+use crate::error::{Diagnostic, Error, ErrorKind, Result};
 
 /// The names of files that are looked for, the first one first.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -27,6 +27,10 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
     let full = |folder: &Path, path: &Path| PathBuf::from(paths::absolute(folder, &path.display().to_string()));
     let mut env = if o.clear_env { BTreeMap::new() } else { process_environment() };
     env.extend(o.env.clone());
+    if let Some(here) = here.to_str().filter(|_| !o.clear_env) {
+        // A process that no shell started may lack it; what a variable says stays, also where it is out of date.
+        env.entry("PWD".to_owned()).or_insert_with(|| here.to_owned());
+    }
     let mut warnings = Vec::new();
     let mut files: Vec<PathBuf> = files.iter().map(|f| full(&here, f)).collect();
     let start = o.project_dir.as_ref().map(|d| full(&here, d));
@@ -51,11 +55,13 @@ pub(super) fn discover(files: &[PathBuf], is_text: bool, o: &LoadOptions, read: 
         };
         let mut all: BTreeMap<String, String> = BTreeMap::new();
         for file in list {
-            let text = read(file, folder)?;
-            let before = all.clone();
-            let lookup = |name: &str| env.get(name).or_else(|| before.get(name)).cloned();
+            let text = read(file, folder).map_err(|e| match e.kind() {
+                ErrorKind::NotFound => Error::not_found(unread(&e, "env file", file)).with("path", file.display().to_string()),
+                _ => e,
+            })?;
+            let (outer, earlier) = (|name: &str| env.get(name).cloned(), |name: &str| all.get(name).cloned());
             let mut unset = Vec::new();
-            let found = dotenv::parse(&text, &lookup, &mut |n| super::interpolate::note(&mut unset, n))
+            let found = dotenv::parse_after(&text, &outer, &earlier, &mut |n| super::interpolate::note(&mut unset, n))
                 .map_err(|w| Error::compose(vec![w.diagnostic(&file.display().to_string(), "")]))?;
             all.extend(found);
             for name in unset {

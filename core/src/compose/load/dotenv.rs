@@ -5,17 +5,35 @@ use std::collections::BTreeMap;
 use super::interpolate::{self, Lookup};
 use crate::error::Diagnostic;
 
-/// A problem in such a file: its line and what is wrong. Never holds a value.
+/// A problem in such a file: its place and what is wrong. Never holds a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
     pub(crate) line: u32,
+    column: u32,
     pub(crate) message: String,
+    /// Where a line is no entry.
+    expected: Option<&'static str>,
 }
 
 impl Wrong {
+    fn line(line: u32, message: &str) -> Self {
+        Self { line, column: 1, message: message.to_owned(), expected: Some("lines of NAME=value") }
+    }
+
+    /// A value that is wrong `at` a place in `whole`.
+    fn value(whole: &str, at: usize, name: &str, message: &str) -> Self {
+        const LONGEST_NAME: usize = 100;
+        let before = whole.get(..at).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
+        let short: String = name.chars().take(LONGEST_NAME).collect();
+        let message = format!("in the entry `{}`, {message}", crate::error::escape(&short));
+        Self { line: before.matches('\n').count() as u32 + 1, column, message, expected: None }
+    }
+
     pub(crate) fn diagnostic(self, file: &str, path: &str) -> Diagnostic {
-        let expected = Some("lines of NAME=value".to_owned());
-        Diagnostic { file: file.to_owned(), line: self.line, column: 1, path: path.to_owned(), message: self.message, expected, ..Diagnostic::default() }
+        let expected = self.expected.map(str::to_owned);
+        let (file, path) = (file.to_owned(), path.to_owned());
+        Diagnostic { file, line: self.line, column: self.column, path, message: self.message, expected, ..Diagnostic::default() }
     }
 }
 
@@ -45,6 +63,11 @@ fn is_space(c: char) -> bool {
 /// Reads `text`; `outer` gives variables from outside. A name without a value takes the one from outside, if any.
 /// `missing` is told of variables in values that are not set.
 pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
+    parse_after(text, outer, &|_| None, missing)
+}
+
+/// The same for a file that others stand before: `earlier` gives what they say, which the lines of this one go before.
+pub(crate) fn parse_after(text: &str, outer: Lookup<'_>, earlier: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<BTreeMap<String, String>, Wrong> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut left = Left { entries: MOST_ENTRIES, bytes: MOST_BYTES };
     let whole = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
@@ -55,7 +78,7 @@ pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)
             return Ok(found);
         }
         let line = || whole.get(..whole.len() - rest.len()).unwrap_or_default().matches('\n').count() as u32 + 1;
-        let wrong = |message: &str| Wrong { line: line(), message: message.to_owned() };
+        let wrong = |message: &str| Wrong::line(line(), message);
         if rest.starts_with('#') {
             rest = rest.find('\n').and_then(|at| rest.get(at..)).unwrap_or_default();
             continue;
@@ -90,22 +113,21 @@ pub(crate) fn parse(text: &str, outer: Lookup<'_>, missing: &mut dyn FnMut(&str)
             rest = after;
             continue;
         }
-        let (value, after, looked) = value_of(after.trim_start_matches(is_space), &found, outer, missing).map_err(wrong)?;
+        let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned()).or_else(|| earlier(name));
+        let written = after.trim_start_matches(is_space);
+        let (value, after, looked) =
+            value_of(written, &lookup, missing).map_err(|(message, at)| Wrong::value(&whole, whole.len() - written.len() + at, key, &message))?;
         left.take(value.len() + looked).map_err(wrong)?;
         found.insert(key.to_owned(), value);
         rest = after;
     }
 }
 
-fn value_of<'a>(
-    text: &'a str,
-    found: &BTreeMap<String, String>,
-    outer: Lookup<'_>,
-    missing: &mut dyn FnMut(&str),
-) -> Result<(String, &'a str, usize), &'static str> {
-    let lookup = |name: &str| outer(name).or_else(|| found.get(name).cloned());
-    let mut fill = |text: &str| {
-        interpolate::text(text, &lookup, missing).map(|o| (o.text, o.looked)).map_err(|_| "a variable in the value is written wrongly or has no value")
+/// The value that `text` begins with, what follows it, and how many bytes it was made of; or what is wrong with it, and where.
+fn value_of<'a>(text: &'a str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<(String, &'a str, usize), (String, usize)> {
+    let mut fill = |text: &str| match interpolate::placed(text, lookup, missing) {
+        Ok(outcome) => Ok((outcome.text, outcome.looked)),
+        Err((wrong, at)) => Err((wrong.message(), at)),
     };
     let Some(quote @ ('\'' | '"')) = text.chars().next() else {
         let end = text.find('\n').unwrap_or(text.len());
@@ -116,10 +138,12 @@ fn value_of<'a>(
     };
     let mut escaped = false;
     let mut raw = String::new();
-    for (at, c) in text.char_indices().skip(1) {
+    for (end, c) in text.char_indices().skip(1) {
         if c == quote && !escaped {
-            let (value, looked) = if quote == '"' { fill(&unescape(&raw))? } else { (raw, 0) };
-            return Ok((value, text.get(at + 1..).unwrap_or_default(), looked));
+            // With escapes, places in the value are not those in the file: the value's own is told.
+            let place = |at: usize| if raw.len() + 1 == end && !raw.contains('\\') { at + 1 } else { 0 };
+            let (value, looked) = if quote == '"' { fill(&unescape(&raw)).map_err(|(message, at)| (message, place(at)))? } else { (raw, 0) };
+            return Ok((value, text.get(end + 1..).unwrap_or_default(), looked));
         }
         if c == '\\' && !escaped {
             escaped = true;
@@ -131,7 +155,7 @@ fn value_of<'a>(
         escaped = false;
         raw.push(c);
     }
-    Err("a quote is not closed")
+    Err(("a quote is not closed".to_owned(), 0))
 }
 
 fn unescape(text: &str) -> String {
@@ -197,7 +221,7 @@ pub(crate) fn parse_raw(text: &str, outer: Lookup<'_>) -> Result<BTreeMap<String
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let wrong = |message: &str| Wrong { line: i as u32 + 1, message: message.to_owned() };
+        let wrong = |message: &str| Wrong::line(i as u32 + 1, message);
         let (name, value) = line.split_once('=').map_or((line, None), |(n, v)| (n, Some(v)));
         if name.is_empty() {
             return Err(wrong("a line has no name before its `=`"));

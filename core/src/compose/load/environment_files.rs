@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Loader, Problems, dotenv,
+    files::unread,
     node::{Node, Trail},
 };
 use crate::{compose::model::Model, error::Error};
 
-/// The item of a list of a service, for its place.
-fn item(whole: &Node, service: &str, list: &str, at: usize) -> Node {
-    let found = whole.get("services").and_then(|s| s.get(service)?.get(list)?.items().get(at));
-    found.cloned().unwrap_or_else(|| Node::new(super::node::Yaml::Null, &whole.place))
+/// The items of a list of a service that the model has, each with its place in the file's list.
+fn items<'a>(whole: &'a Node, service: &str, list: &str) -> impl Iterator<Item = (usize, &'a Node)> + use<'a> {
+    whole.get("services").and_then(|s| s.get(service)?.get(list)).into_iter().flat_map(Node::kept)
 }
 
 /// Folds the variables of files in.
@@ -21,25 +21,27 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
     for (name, service) in &mut model.services {
         let trail = section.key(name);
         let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let own = &service.environment;
         let list = trail.key("env_file");
-        for (i, file) in service.env_file.iter().enumerate() {
-            let (at, trail) = (item(whole, name, "env_file", i), list.index(i));
+        for ((i, at), file) in items(whole, name, "env_file").zip(&service.env_file) {
+            let trail = list.index(i);
             if !file.required && !Path::new(&file.path).exists() {
                 continue;
             }
             if !matches!(file.format.as_str(), "" | "raw") {
-                let format = at.get("format").unwrap_or(&at);
+                let format = at.get("format").unwrap_or(at);
                 problems.errors.push(format.unexpected(&trail.key("format"), "raw"));
                 continue;
             }
-            let Some(text) = text(&file.path, &at, &trail, loader, problems) else { continue };
-            let outer = |key: &str| env.get(key).cloned();
-            let before = |key: &str| outer(key).or_else(|| all.get(key).cloned().flatten());
+            let Some(text) = text("env file", &file.path, at, &trail, loader, problems) else { continue };
+            // What the project is loaded with goes before what the service says itself, and that before files.
+            let outer = |key: &str| env.get(key).or_else(|| own.get(key)?.as_ref()).cloned();
+            let earlier = |key: &str| all.get(key).cloned().flatten();
             let mut unset = Vec::new();
             let read = if file.format == "raw" {
                 dotenv::parse_raw(&text, &outer)
             } else {
-                dotenv::parse(&text, &before, &mut |n| super::interpolate::note(&mut unset, n))
+                dotenv::parse_after(&text, &outer, &earlier, &mut |n| super::interpolate::note(&mut unset, n))
             };
             warn(&unset, &file.path, &trail, problems);
             match read {
@@ -72,9 +74,9 @@ pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, probl
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         let trail = section.key(name);
         let list = trail.key("label_file");
-        for (i, file) in service.label_file.iter().enumerate() {
-            let (at, trail) = (item(whole, name, "label_file", i), list.index(i));
-            let Some(text) = text(file, &at, &trail, loader, problems) else { continue };
+        for ((i, at), file) in items(whole, name, "label_file").zip(&service.label_file) {
+            let trail = list.index(i);
+            let Some(text) = text("label file", file, at, &trail, loader, problems) else { continue };
             let mut unset = Vec::new();
             match dotenv::parse(&text, &|_| None, &mut |n| super::interpolate::note(&mut unset, n)) {
                 Ok(found) => {
@@ -113,11 +115,11 @@ fn warn(unset: &[String], file: &str, trail: &Trail<'_>, problems: &mut Problems
     }
 }
 
-fn text(file: &str, at: &Node, trail: &Trail<'_>, loader: &Loader<'_>, problems: &mut Problems) -> Option<std::rc::Rc<str>> {
+fn text(what: &str, file: &str, at: &Node, trail: &Trail<'_>, loader: &Loader<'_>, problems: &mut Problems) -> Option<std::rc::Rc<str>> {
     if let Err(message) = problems.left.may_fold() {
         problems.errors.push(at.problem(trail, message));
         return None;
     }
     let read = if file.is_empty() { Err(Error::invalid("a path is missing")) } else { loader.files.shared(Path::new(file)) };
-    read.map_err(|e| problems.errors.push(at.problem(trail, e.message().to_owned()))).ok()
+    read.map_err(|e| problems.errors.push(at.problem(trail, unread(&e, what, Path::new(file))))).ok()
 }

@@ -77,7 +77,7 @@ fn service(services: &mut Node, name: &str, here: &Here<'_>, loader: &Loader<'_>
     let missing = |services: &Node, place: String, problems: &mut Problems| {
         let mut d = at.problem(&trail, format!("there is no service {} in {place} to extend", at.shown()));
         d.expected = Some("the name of a service".to_owned());
-        if at.variable.is_none() {
+        if at.hidden().is_none() {
             d.suggestion = nearest(&target, services.each().map(|(k, _)| &*k.name)).map(str::to_owned);
         }
         problems.errors.push(d);

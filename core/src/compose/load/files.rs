@@ -18,6 +18,11 @@ pub(super) const LONGEST_PATH: usize = 4096;
 const SHARED: usize = 64 << 10;
 const SHARED_ALL: usize = 4 << 20;
 
+/// Why a file could not be read that is of a kind of its own, such as an env file.
+pub(super) fn unread(e: &Error, what: &str, path: &Path) -> String {
+    if e.kind() == ErrorKind::NotFound { format!("no such {what}: {}", path.display()) } else { e.message().to_owned() }
+}
+
 /// Reads files within a policy.
 pub(crate) struct Files {
     /// The real folders that files must lie in, that of the project first; none takes any.

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Loader, Problems, Scope, dotenv,
+    files::unread,
     node::{Key, Node, Trail, Yaml},
     paths,
 };
@@ -109,13 +110,12 @@ fn one(include: &Node, trail: &Trail<'_>, name: &Path, loader: &Loader<'_>, scop
         let text = match loader.text(&path) {
             Ok(text) => text,
             Err(e) => {
-                problems.errors.push(node.problem(&trail.key("env_file"), e.message().to_owned()));
+                problems.errors.push(node.problem(&trail.key("env_file"), unread(&e, "env file", &path)));
                 continue;
             }
         };
-        let before = env.clone();
-        let lookup = |name: &str| scope.env.get(name).or_else(|| before.get(name)).cloned();
-        match dotenv::parse(&text, &lookup, &mut |_| {}) {
+        let (outer, earlier) = (|name: &str| scope.env.get(name).cloned(), |name: &str| env.get(name).cloned());
+        match dotenv::parse_after(&text, &outer, &earlier, &mut |_| {}) {
             Ok(found) => {
                 if let Err(message) = problems.left.fold(found.len()) {
                     problems.errors.push(node.problem(&trail.key("env_file"), message));

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
     Problems, casts,
+    filled::Filled,
     node::{Mark, Node, Trail, Yaml},
 };
-use crate::error::Diagnostic;
 
 /// Texts that grow beyond this are refused.
 const LONGEST: usize = 4 << 20;
@@ -22,12 +22,21 @@ pub(crate) struct Outcome {
     pub(crate) looked: usize,
 }
 
+impl Outcome {
+    /// Whether the text holds nothing that does not stand in the file: no variable that was looked at has a value.
+    fn is_written(&self) -> bool {
+        self.looked == 0
+    }
+}
+
 /// The variables of a text: how many there were, and the names of the first ones.
 #[derive(Default)]
 struct Used {
     count: usize,
     looked: usize,
     names: Vec<String>,
+    /// Where the outermost expression begins that was filled in last.
+    at: usize,
 }
 
 impl Used {
@@ -61,13 +70,31 @@ pub(crate) enum Wrong {
     TooLong,
 }
 
+impl Wrong {
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Form => "the variable is written wrongly; write ${NAME} or ${NAME:-default}, and $$ for a dollar".to_owned(),
+            Self::TooLong => "the text is too long when its variables are filled in".to_owned(),
+            Self::Required { name, message, clean } if *clean && !message.is_empty() => {
+                format!("the variable `{name}` is required and has no value: {}", crate::error::escape(message))
+            }
+            Self::Required { name, .. } => format!("the variable `{name}` is required and has no value"),
+        }
+    }
+}
+
 /// Where the values come from.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Replaces the variables of `text`. `missing` is told of names that have no value and no default.
 pub(crate) fn text(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<Outcome, Wrong> {
+    placed(text, lookup, missing).map_err(|(wrong, _)| wrong)
+}
+
+/// The same; what is wrong comes with the place in `text` where its expression begins.
+pub(crate) fn placed(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str)) -> Result<Outcome, (Wrong, usize)> {
     let mut used = Used::default();
-    let out = expand(text, lookup, missing, &mut used, 0)?;
+    let out = expand(text, lookup, missing, &mut used, 0).map_err(|wrong| (wrong, used.at))?;
     Ok(Outcome { text: out, used: used.names, looked: used.looked })
 }
 
@@ -83,6 +110,9 @@ fn expand(text: &str, lookup: Lookup<'_>, missing: &mut dyn FnMut(&str), used: &
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        if depth == 0 {
+            used.at = text.len() - rest.len() + at;
+        }
         let (before, tail) = rest.split_at(at);
         out.push_str(before);
         let tail = tail.get(1..).unwrap_or_default();
@@ -236,7 +266,7 @@ fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, problems: &mut
     let mut unset: Vec<String> = Vec::new();
     // Once there is too much, no more is made.
     let found = if problems.left.is_spent() { Err(Wrong::TooLong) } else { text(t, lookup, &mut |name| note(&mut unset, name)) };
-    for name in unset {
+    for name in &unset {
         if problems.warnings.is_full() {
             break;
         }
@@ -249,15 +279,13 @@ fn scalar(node: &mut Node, trail: &Trail<'_>, lookup: Lookup<'_>, problems: &mut
         left.bytes(o.text.len()).and_then(|()| left.work(o.looked / super::limits::TEXT)).map(|()| o).map_err(|_| Wrong::TooLong)
     }) {
         Ok(outcome) => {
-            node.value = Yaml::Text(outcome.text);
             if !outcome.used.is_empty() {
-                let mut names: Vec<String> = outcome.used.iter().map(|n| format!("${n}")).collect();
-                names.dedup();
-                node.variable = Some(Rc::new(names.join(", ")));
+                node.variable = Some(Filled::new(&outcome.used, unset, !outcome.is_written()));
             }
+            node.value = Yaml::Text(outcome.text);
         }
         Err(wrong) => {
-            problems.errors.push(describe(&wrong, node, trail));
+            problems.errors.push(node.place.diagnostic(&trail.path(), wrong.message()));
             node.value = Yaml::Broken;
         }
     }
@@ -269,20 +297,6 @@ pub(crate) fn note(unset: &mut Vec<String>, name: &str) {
     if unset.len() < MOST && !unset.iter().any(|n| n == name) {
         unset.push(name.to_owned());
     }
-}
-
-fn describe(wrong: &Wrong, node: &Node, trail: &Trail<'_>) -> Diagnostic {
-    let (message, name) = match wrong {
-        Wrong::Form => ("the variable is written wrongly; write ${NAME} or ${NAME:-default}, and $$ for a dollar".to_owned(), None),
-        Wrong::TooLong => ("the text is too long when its variables are filled in".to_owned(), None),
-        Wrong::Required { name, message, clean } if *clean && !message.is_empty() => {
-            (format!("the variable `{name}` is required and has no value: {}", crate::error::escape(message)), Some(name))
-        }
-        Wrong::Required { name, .. } => (format!("the variable `{name}` is required and has no value"), Some(name)),
-    };
-    let mut d = node.place.diagnostic(&trail.path(), message);
-    d.chain.extend(name.map(|n| format!("interpolated from ${n}")));
-    d
 }
 
 #[cfg(test)]

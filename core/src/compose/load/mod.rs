@@ -30,6 +30,7 @@ pub(crate) mod dotenv;
 mod environment_files;
 mod extends;
 mod files;
+mod filled;
 mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
@@ -76,7 +77,7 @@ options! {
         pub env_files: Vec<PathBuf>,
         /// Variables that go before those of the process and of files.
         pub env: BTreeMap<String, String>,
-        /// Leaves the variables of this process out.
+        /// Leaves the variables of this process out, and `PWD`, which is else its working folder where it has none.
         pub clear_env: bool,
         /// Active profiles in place of those of `COMPOSE_PROFILES`; `*` is all.
         pub profiles: Vec<String>,

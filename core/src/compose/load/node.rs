@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, rc::Rc};
 
-use super::scalar;
+use super::{filled::Filled, scalar};
 use crate::error::Diagnostic;
 
 /// A file, and how its values came to where they are used.
@@ -42,8 +42,8 @@ pub(crate) struct Node {
     pub(crate) value: Yaml,
     pub(crate) place: Place,
     pub(crate) mark: Mark,
-    /// The variables that its text came from, if any: such a text is never shown.
-    pub(crate) variable: Option<Rc<String>>,
+    /// The variables that its text came from, if any.
+    pub(crate) variable: Option<Rc<Filled>>,
 }
 
 /// What a node holds.
@@ -302,6 +302,16 @@ impl Node {
         }
     }
 
+    /// The items as the model has them, which leaves broken ones out, each with its own place in the list.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.items().iter().enumerate().filter(|(_, item)| !item.is_broken())
+    }
+
+    /// The variables whose values may stand in this text, so that it is not to be shown.
+    pub(crate) fn hidden(&self) -> Option<&Filled> {
+        self.variable.as_deref().filter(|v| v.hidden)
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.value, Yaml::Null)
     }
@@ -352,8 +362,8 @@ impl Node {
 
     /// The value for a message: never one that came from a variable, and no long one.
     pub(crate) fn shown(&self) -> String {
-        match (&self.variable, &self.value) {
-            (Some(names), _) => format!("the value of {names}"),
+        match (self.hidden(), &self.value) {
+            (Some(filled), _) => format!("the value of {}", filled.names),
             (None, Yaml::Text(t)) => {
                 let short: String = t.chars().take(60).collect();
                 let dots = if short.len() < t.len() { "…" } else { "" };
@@ -454,11 +464,15 @@ impl Node {
         }
     }
 
-    /// What is wrong with this node, with the variables that its value came from.
+    /// What is wrong with this node, with the variables that its value came from, and which of them are not set.
     pub(crate) fn problem(&self, trail: &Trail<'_>, message: impl Into<String>) -> Diagnostic {
         let mut d = self.place.diagnostic(&trail.path(), message);
-        if let Some(names) = &self.variable {
-            d.chain.insert(0, format!("interpolated from {names}"));
+        if let Some(filled) = &self.variable {
+            if let Some(missing) = filled.missing() {
+                d.message.push_str("; ");
+                d.message.push_str(&missing);
+            }
+            d.chain.insert(0, format!("interpolated from {}", filled.names));
         }
         d
     }
@@ -566,6 +580,10 @@ impl<'a> Trail<'a> {
             Step::Index(at) => out.push_str(&format!("[{at}]")),
         }
         out
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        matches!(self.step, Step::Root)
     }
 
     /// Whether there are typed places below.

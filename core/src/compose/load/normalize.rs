@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Problems,
+    filled::Filled,
     node::{Entries, Key, Node, Place, Trail, Yaml},
     short,
 };
@@ -32,7 +33,7 @@ pub(super) fn environment(file: &mut Node, env: &Env, problems: &mut Problems) {
                     return;
                 }
                 let text = format!("{name}={value}");
-                item.variable = Some(std::rc::Rc::new(format!("${name}")));
+                item.variable = Some(Filled::value_of(name));
                 item.value = Yaml::Text(text);
             }
         }
@@ -120,7 +121,7 @@ fn fill(node: &mut Node, name: &str, env: &Env, keep: bool, trail: &Trail<'_>, p
         }
         let text = text();
         node.value = Yaml::Text(text);
-        node.variable = Some(std::rc::Rc::new(format!("${name}")));
+        node.variable = Some(Filled::value_of(name));
     };
     let Some(inner) = node.get_mut(name) else { return };
     match &inner.value {

@@ -1,12 +1,12 @@
 //! The schema of the Compose Specification: what may stand where, before short forms are written out.
 
-use std::rc::Rc;
+use std::{collections::HashMap, rc::Rc};
 
 use super::{
     Problems,
     node::{Entries, Node, Trail, Yaml},
 };
-use crate::error::nearest;
+use crate::error::{Diagnostic, nearest};
 
 /// Attributes of an object, each with what it may hold.
 pub(crate) type Attributes = &'static [(&'static str, Schema)];
@@ -178,7 +178,7 @@ impl Checker<'_> {
                 }
             }
             (Schema::Enum(known), Yaml::Text(t)) if !known.contains(&t.as_str()) => {
-                let near = if node.variable.is_some() { None } else { nearest(t, known.iter().copied()).map(str::to_owned) };
+                let near = if node.hidden().is_some() { None } else { nearest(t, known.iter().copied()).map(str::to_owned) };
                 self.wrong(node, trail, &schema.expected());
                 if let Some(last) = self.problems.errors.last_mut() {
                     last.suggestion = near;
@@ -238,14 +238,19 @@ impl Checker<'_> {
             if self.problems.errors.is_full() {
                 return;
             }
+            let is_top = trail.is_root();
             let trail = trail.key(&key.name);
             match attributes.iter().find(|(name, _)| *name == &*key.name) {
                 Some((_, schema)) => self.inner(i, inner, *schema, &trail),
                 None if open.is_none() || (open == Some(true) && key.name.starts_with("x-")) => {}
                 None => {
                     let mut d = key.place.diagnostic(&trail.path(), format!("the key `{}` is not known here", crate::error::escape(&key.name)));
-                    d.suggestion = nearest(&key.name, attributes.iter().map(|(n, _)| *n)).map(str::to_owned);
                     d.expected = Some("a known key".to_owned());
+                    if is_top && (inner.get("image").is_some() || inner.get("build").is_some()) {
+                        d.message.push_str("; services stand below `services:`");
+                    } else {
+                        d.suggestion = nearest(&key.name, attributes.iter().map(|(n, _)| *n)).map(str::to_owned);
+                    }
                     self.problems.errors.push(d);
                     self.at.push(i);
                     self.broken.push(self.at.clone());
@@ -257,7 +262,7 @@ impl Checker<'_> {
 
     fn unique(&mut self, items: &[Node], trail: &Trail<'_>) {
         // A number and a text that says it are the same, as docker compose's schema has it.
-        let mut seen = std::collections::HashSet::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for (i, item) in items.iter().enumerate() {
             let name = match &item.value {
                 Yaml::Text(t) => format!("s{t}"),
@@ -265,12 +270,22 @@ impl Checker<'_> {
                 Yaml::Broken => continue,
                 _ => format!("j{}", item.sorted_text()),
             };
-            let twice = !seen.insert(name);
-            if twice {
-                let mut d = item.problem(&trail.index(i), "this item stands in the list a second time");
-                d.expected = Some("items that differ".to_owned());
-                self.problems.errors.push(d);
+            let first = *seen.entry(name).or_insert(i);
+            if let Some(first) = items.get(first).filter(|_| first < i) {
+                self.problems.errors.push(twice(item, first, &trail.index(i)));
             }
         }
     }
+}
+
+/// An item that stands in a list twice. One of the two may have come from another file or service.
+fn twice(item: &Node, first: &Node, trail: &Trail<'_>) -> Diagnostic {
+    let text = if matches!(item.value, Yaml::Text(_)) && item.hidden().is_none() { item.shown() } else { "this item".to_owned() };
+    let (at, from) = (&item.place, first.place.diagnostic("", ""));
+    let other = if from.file == at.source.file { String::new() } else { format!("{}, ", from.file) };
+    let mut d = item.problem(trail, format!("{text} stands in the list a second time; first in {other}line {}", from.line));
+    d.expected = Some("items that differ".to_owned());
+    let new: Vec<String> = from.chain.into_iter().filter(|link| !d.chain.contains(link)).collect();
+    d.chain.extend(new);
+    d
 }

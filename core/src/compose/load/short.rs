@@ -20,10 +20,10 @@ pub(crate) struct Volume {
 const VOLUME: &str = "a volume such as data:/data:ro or ./folder:/data";
 
 /// `[source:]target[:options]`. A letter before a colon is a drive of Windows.
-pub(crate) fn volume_parts(text: &str) -> Result<Volume, String> {
+pub(crate) fn volume_parts(text: &str) -> Result<Volume, &'static str> {
     let mut volume = Volume::default();
     if text.is_empty() {
-        return Err(VOLUME.to_owned());
+        return Err(VOLUME);
     }
     if text.len() <= 2 {
         return Ok(Volume { target: text.to_owned(), bare: true, ..volume });
@@ -31,7 +31,7 @@ pub(crate) fn volume_parts(text: &str) -> Result<Volume, String> {
     let mut part = String::new();
     let mut fill = |part: &str, last: bool| {
         if part.is_empty() {
-            return Err(VOLUME.to_owned());
+            return Err(VOLUME);
         }
         if volume.source.is_empty() && last {
             volume.target = part.to_owned();
@@ -51,7 +51,7 @@ pub(crate) fn volume_parts(text: &str) -> Result<Volume, String> {
                 }
             }
         } else {
-            return Err(VOLUME.to_owned());
+            return Err(VOLUME);
         }
         Ok(())
     };

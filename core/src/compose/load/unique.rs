@@ -7,8 +7,30 @@ use super::{
     node::{Node, Trail, Yaml},
     short,
 };
+use crate::error::Diagnostic;
 
-type Identity = fn(&Node) -> Result<String, String>;
+type Identity = fn(&Node) -> Result<String, Wrong>;
+
+/// Why an item has no identity.
+enum Wrong {
+    /// It is of another kind than this.
+    Other(&'static str),
+    /// It lacks this.
+    Missing(&'static str),
+}
+
+impl Wrong {
+    fn diagnostic(&self, item: &Node, trail: &Trail<'_>) -> Diagnostic {
+        match self {
+            Self::Other(expected) => item.unexpected(trail, expected),
+            Self::Missing(what) => {
+                let mut d = item.problem(trail, format!("{what}, is missing"));
+                d.expected = Some((*what).to_owned());
+                d
+            }
+        }
+    }
+}
 
 const SERVICE: &[(&[&str], Identity)] = &[
     (&["annotations"], key),
@@ -99,11 +121,9 @@ fn at(node: &mut Node, path: &[&str], identity: Identity, trail: &Trail<'_>, pro
                     out.push(item.clone());
                 }
             },
-            Err(expected) => {
+            Err(wrong) => {
                 changed = true;
-                let mut d = item.problem(&trail.index(i), format!("expected {expected}"));
-                d.expected = Some(expected);
-                problems.errors.push(d);
+                problems.errors.push(wrong.diagnostic(item, &trail.index(i)));
                 out.push(Node::new(Yaml::Broken, &item.place));
             }
         }
@@ -122,66 +142,67 @@ fn at(node: &mut Node, path: &[&str], identity: Identity, trail: &Trail<'_>, pro
 }
 
 /// The part before `=`.
-fn key(node: &Node) -> Result<String, String> {
-    let text = node.as_str().ok_or_else(|| format!("a text, found {}", node.shown()))?;
+fn key(node: &Node) -> Result<String, Wrong> {
+    let text = node.as_str().ok_or(Wrong::Other("a text"))?;
     Ok(text.split('=').next().unwrap_or_default().to_owned())
 }
 
-fn expose(node: &Node) -> Result<String, String> {
+fn expose(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Yaml::Text(t) => Ok(t.clone()),
         Yaml::Int(i) => Ok(i.to_string()),
-        _ => Err(format!("a port or a range of ports, found {}", node.shown())),
+        _ => Err(Wrong::Other("a port or a range of ports")),
     }
 }
 
-fn mounted(node: &Node, folder: &str) -> Result<String, String> {
+fn mounted(node: &Node, folder: &str) -> Result<String, Wrong> {
     match &node.value {
         Yaml::Text(t) => Ok(format!("{folder}/{t}")),
         Yaml::Map(_) => match node.get("target") {
-            Some(target) => target.scalar_text().ok_or_else(|| "a path in `target`".to_owned()),
+            Some(target) => target.scalar_text().ok_or(Wrong::Other("a path in `target`")),
             None => Ok(format!("{folder}/{}", node.get("source").and_then(Node::scalar_text).unwrap_or_default())),
         },
-        _ => Err(format!("a name or a mapping, found {}", node.shown())),
+        _ => Err(Wrong::Other("a name or a mapping")),
     }
 }
 
-fn secret(node: &Node) -> Result<String, String> {
+fn secret(node: &Node) -> Result<String, Wrong> {
     mounted(node, "/run/secrets")
 }
 
-fn config(node: &Node) -> Result<String, String> {
+fn config(node: &Node) -> Result<String, Wrong> {
     mounted(node, "")
 }
 
-fn env_file(node: &Node) -> Result<String, String> {
+fn env_file(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Yaml::Text(t) => Ok(t.clone()),
-        _ => node.str("path").map(str::to_owned).ok_or_else(|| "a path, or `path`".to_owned()),
+        Yaml::Map(_) => node.str("path").map(str::to_owned).ok_or(Wrong::Missing("`path`, the path of the file")),
+        _ => Err(Wrong::Other("a path, or a mapping with `path`")),
     }
 }
 
-fn device(node: &Node) -> Result<String, String> {
+fn device(node: &Node) -> Result<String, Wrong> {
     match &node.value {
-        Yaml::Map(_) => node.str("target").map(str::to_owned).ok_or_else(|| "`target`, the path in the container".to_owned()),
+        Yaml::Map(_) => node.str("target").map(str::to_owned).ok_or(Wrong::Missing("`target`, the path in the container")),
         Yaml::Text(t) => {
             let mut parts = t.split(':');
             let source = parts.next().unwrap_or_default();
             Ok(parts.next().unwrap_or(source).to_owned())
         }
-        _ => Err(format!("a device such as /dev/sda:/dev/sda:rwm, found {}", node.shown())),
+        _ => Err(Wrong::Other("a device such as /dev/sda:/dev/sda:rwm")),
     }
 }
 
-fn volume(node: &Node) -> Result<String, String> {
+fn volume(node: &Node) -> Result<String, Wrong> {
     match &node.value {
-        Yaml::Map(_) => node.str("target").map(str::to_owned).ok_or_else(|| "`target`, the path in the container".to_owned()),
-        Yaml::Text(t) => short::volume_parts(t).map(|v| v.target).map_err(|e| format!("{e}, found {}", node.shown())),
+        Yaml::Map(_) => node.str("target").map(str::to_owned).ok_or(Wrong::Missing("`target`, the path in the container")),
+        Yaml::Text(t) => short::volume_parts(t).map(|v| v.target).map_err(Wrong::Other),
         _ => Ok(String::new()),
     }
 }
 
-fn port(node: &Node) -> Result<String, String> {
+fn port(node: &Node) -> Result<String, Wrong> {
     match &node.value {
         Yaml::Int(i) => Ok(i.to_string()),
         Yaml::Text(t) => Ok(t.clone()),
@@ -192,7 +213,7 @@ fn port(node: &Node) -> Result<String, String> {
                 _ => node.get("target").and_then(Node::scalar_text),
             };
             let Some(target) = target else {
-                return Err("`target`, the port in the container".to_owned());
+                return Err(Wrong::Missing("`target`, the port in the container"));
             };
             let published = match node.get("published").map(|p| &p.value) {
                 Some(Yaml::Text(t)) => t.clone(),

@@ -109,9 +109,14 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                 info => info,
             };
             let (line, column) = (marker.line() as u32, marker.col() as u32 + 1);
-            let mut d = reader.wrong(line, column, format!("this is not YAML: {info}"));
+            let anchor = info.ends_with("unknown anchor").then(|| alias_at(text, line, column)).flatten();
+            let message = match &anchor {
+                Some(name) => format!("unknown anchor `{}`", crate::error::escape(name)),
+                None => format!("this is not YAML: {info}"),
+            };
+            let mut d = reader.wrong(line, column, message);
             d.path = Some(path(&stack)()).filter(|p| !p.is_empty()).unwrap_or_else(|| path_at(text, line));
-            d.expected = Some("YAML".to_owned());
+            d.expected = Some(if anchor.is_some() { "an anchor that stands above" } else { "YAML" }.to_owned());
             d
         })?;
         let place = Place::new(&reader.source, span.start.line() as u32, span.start.col() as u32 + 1);
@@ -184,6 +189,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
             reader.anchors.insert(anchor, (without_resets(&node), size));
         }
         let path = path(&stack);
+        let is_item = matches!(stack.as_slice(), [.., Frame { kind: Kind::List(_), .. }, _]);
         match stack.last_mut().map(|f| &mut f.kind) {
             None => documents.push(node),
             Some(Kind::List(items)) if node.mark != Mark::Reset => items.push(Node { mark: Mark::None, ..node }),
@@ -192,7 +198,7 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
                 None => {
                     let name: Rc<str> = match &node.value {
                         Yaml::Text(name) => key_text(name),
-                        _ => return Err(Box::new(node.place.diagnostic(&path(), format!("a key must be a text, and this is {}", node.kind())))),
+                        _ => return Err(Box::new(node.place.diagnostic(&path(), no_key(&node, is_item && entries.is_empty())))),
                     };
                     if name.len() > LONGEST_KEY {
                         return Err(Box::new(node.place.diagnostic(&path(), format!("a key may have {LONGEST_KEY} bytes at most"))));
@@ -215,6 +221,22 @@ fn read(file: &str, text: &str) -> Result<Vec<Node>, Wrong> {
         }
     }
     Ok(documents)
+}
+
+/// Why a value is no key. One that begins an item is most likely a port whose colon a blank follows.
+fn no_key(node: &Node, begins_item: bool) -> String {
+    let hint = match &node.value {
+        Yaml::Int(number) if begins_item => format!(": the blank after the colon makes it a key; without one it is a text, such as \"{number}:80\""),
+        _ => String::new(),
+    };
+    format!("a key must be a text, and this is {}{hint}", node.kind())
+}
+
+/// The name of the alias at a place.
+fn alias_at(text: &str, line: u32, column: u32) -> Option<String> {
+    const LONGEST: usize = 100;
+    let mut rest = text.split('\n').nth((line as usize).checked_sub(1)?)?.chars().skip((column as usize).checked_sub(1)?);
+    (rest.next() == Some('*')).then(|| rest.take(LONGEST).take_while(|c| !c.is_whitespace() && !matches!(c, ',' | '[' | ']' | '{' | '}')).collect())
 }
 
 /// Line breaks of old systems become the usual one.
@@ -276,6 +298,8 @@ fn path(stack: &[Frame]) -> impl Fn() -> String + use<> {
     if stack.len() < 32 {
         parts.extend(stack.iter().filter_map(|f| match &f.kind {
             Kind::List(items) => Some(Err(items.len())),
+            // The key of a merge has no name.
+            Kind::Map { key: Some(k), merge, .. } if k.name.is_empty() && merge.as_ref() == Some(&k.place) => Some(Ok(key_text("<<"))),
             Kind::Map { key, .. } => key.as_ref().map(|k| Ok(k.name.clone())),
         }));
     }
