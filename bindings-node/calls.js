@@ -36,7 +36,7 @@ function answerOf(begin, operation, control) {
   let told
   const running = begin((events, answer) => told(events, answer), untaken === 0)
   if (typeof running === 'string') return inTurn({ ok: true, json: running })
-  if (running.json !== undefined) return inTurn(running)
+  if (running.ok !== undefined) return inTurn(running)
   return new Promise((resolve, reject) => {
     told = listener(running, operation, control, resolve, reject)
   })

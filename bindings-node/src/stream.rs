@@ -6,7 +6,7 @@ use dockerkit::surface::{BatchStream, StreamCloser};
 use napi_derive::napi;
 use tokio::sync::Mutex;
 
-use crate::call::{Callback, Running, Shared};
+use crate::call::{Begun, Callback, Running};
 
 /// A stream of results.
 #[napi]
@@ -35,12 +35,11 @@ impl Drop for Stream {
 
 #[napi]
 impl Stream {
-    /// Asks for the next batch.
+    /// Asks for the next batch, which may be there at once.
     #[napi]
-    pub fn next(&self, callback: Callback<'_>) -> napi::Result<Running> {
-        let shared = Shared::new(&callback)?;
+    pub fn next(&self, callback: Callback<'_>) -> napi::Result<Begun> {
         let inner = self.inner.clone();
-        Ok(Running::spawn(shared, async move { inner.lock().await.next().await.transpose() }))
+        Running::begin(&callback, async move { inner.lock().await.next().await.transpose() })
     }
 
     /// Ends the stream; a batch that is waited for is the end.

@@ -33,7 +33,7 @@ impl Stream {
     fn next(&self) -> Pending {
         let inner = self.inner.clone();
         let work = async move { inner.lock().await.next().await.transpose() };
-        Pending::new(Arc::new(Shared::default()), false, work)
+        Pending::new(Arc::new(Shared::default()), true, work)
     }
 
     /// Ends the stream; a batch that is waited for is the end.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long a batch is open from its first item on; while its reader is busy with the one before, it stays open.
-const OPEN: Duration = Duration::from_millis(2);
+const OPEN: Duration = Duration::from_millis(1);
 /// How many items a batch may hold.
 const ITEMS: usize = 256;
 /// How many parts that would not become one a batch may hold.
@@ -113,12 +113,12 @@ async fn pump<T: Serialize + Send>(mut stream: Items<T>, merge: Option<Merge<T>>
         while batch.end.is_none() && batch.items.len() < most {
             tokio::select! {
                 biased;
-                next = stream.next() => batch.take(next),
-                () = &mut open, if !open.is_elapsed() => {}
                 permit = sender.reserve(), if open.is_elapsed() => {
                     drop(permit);
                     break;
                 }
+                () = &mut open, if !open.is_elapsed() => {}
+                next = stream.next() => batch.take(next),
             }
         }
         if !batch.items.is_empty() && sender.send(encode(&batch.items)).await.is_err() {

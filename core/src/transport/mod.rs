@@ -7,6 +7,8 @@ mod npipe;
 mod seat;
 #[cfg(target_os = "linux")]
 mod seated;
+#[cfg(target_os = "linux")]
+mod spin;
 pub(crate) mod ssh;
 mod tcp;
 mod tls;

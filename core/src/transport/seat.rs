@@ -14,12 +14,16 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use super::spin::Spin;
 use crate::call::fork_epoch;
+
+/// For how long a thread looks before it sleeps.
+const SPIN: Duration = Duration::from_micros(100);
 
 thread_local! {
     /// What the poll in this thread knows, while a seat polls.
@@ -101,6 +105,11 @@ impl Seat {
         result
     }
 
+    /// Whether this thread polls in a seat.
+    pub(crate) fn is_taken() -> bool {
+        HERE.with_borrow(Option::is_some)
+    }
+
     /// Whether the work waits for a socket that this seat watches.
     #[must_use]
     pub fn watches(&self) -> bool {
@@ -125,7 +134,8 @@ impl Seat {
             let sockets: Vec<Option<Arc<OwnedFd>>> = watched.iter().map(|one| one.socket.upgrade()).collect();
             let mut all: Vec<PollFd<'_>> = sockets.iter().flatten().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
             all.push(PollFd::new(bell, PollFlags::IN));
-            if !self.spin.look(&mut all) {
+            let mut now = || poll(&mut all, Some(&Timespec::default())).is_ok_and(|count| count > 0).then_some(());
+            if !self.spin.is_on() || self.spin.look(SPIN, &mut now).is_none() {
                 let limit = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
                 poll(&mut all, Some(&limit)).ok();
             }
@@ -144,42 +154,6 @@ impl Seat {
         if has_rung {
             rustix::io::read(bell, &mut [0; 8]).ok();
         }
-    }
-}
-
-/// Looking again and again for a moment: a short answer is there before a thread has gone to sleep and been woken. Where answers
-/// take longer, it is soon left out.
-#[derive(Debug, Default)]
-struct Spin {
-    /// How many waits go without it after one that looked in vain.
-    pause: u32,
-    left: u32,
-}
-
-impl Spin {
-    /// How long it looks.
-    const LIMIT: Duration = Duration::from_micros(100);
-    /// The most waits that go without it.
-    const MOST: u32 = 64;
-
-    /// Whether something is there by now.
-    fn look(&mut self, all: &mut [PollFd<'_>]) -> bool {
-        if self.left > 0 {
-            self.left -= 1;
-            return false;
-        }
-        let (begin, now) = (Instant::now(), Timespec::default());
-        while begin.elapsed() < Self::LIMIT {
-            if poll(all, Some(&now)).is_ok_and(|count| count > 0) {
-                self.pause = 0;
-                return true;
-            }
-            // The engine may need this processor.
-            std::thread::yield_now();
-        }
-        self.pause = (self.pause * 2 + 1).min(Self::MOST);
-        self.left = self.pause;
-        false
     }
 }
 

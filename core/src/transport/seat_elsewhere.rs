@@ -27,6 +27,11 @@ impl Seat {
         work.poll(&mut Context::from_waker(&self.0))
     }
 
+    /// Whether this thread polls in a seat that watches by itself.
+    pub(crate) fn is_taken() -> bool {
+        false
+    }
+
     /// Whether the last poll stopped at a socket that this seat can watch.
     #[must_use]
     pub fn watches(&self) -> bool {

@@ -1,15 +1,16 @@
 //! An answer's body: reading it moves the connection that it comes from.
 
 use std::{
+    cell::Cell,
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, task::AtomicWaker};
 use http_body_util::BodyExt;
 use hyper::{
     Response,
@@ -19,7 +20,7 @@ use hyper::{
 use super::{Pool, pool::Link};
 use crate::{
     error::{Error, ErrorKind, Result},
-    transport::Io,
+    transport::{Io, Seat},
 };
 
 /// The body of an answer. Dropped before its end, its connection is closed.
@@ -27,7 +28,34 @@ pub(crate) struct AnswerBody {
     /// There until it is given away.
     incoming: Option<Incoming>,
     link: Option<Box<Link>>,
+    /// What the connection wakes.
+    reader: Arc<Reader>,
+    waker: Waker,
     pool: Arc<Pool>,
+}
+
+thread_local! {
+    /// Whether this thread asks a body for its next part.
+    static ASKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The task that reads an answer.
+///
+/// Asking for a part wakes whoever moves the connection. That is the same task, which moves it next: woken, it would be
+/// polled once more in vain, and a second thread of the runtime with it.
+#[derive(Default)]
+struct Reader(AtomicWaker);
+
+impl Wake for Reader {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !ASKS.get() {
+            self.0.wake();
+        }
+    }
 }
 
 impl fmt::Debug for AnswerBody {
@@ -38,7 +66,8 @@ impl fmt::Debug for AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(incoming: Incoming, link: Box<Link>, pool: Arc<Pool>) -> Self {
-        Self { incoming: Some(incoming), link: Some(link), pool }
+        let reader = Arc::<Reader>::default();
+        Self { incoming: Some(incoming), link: Some(link), waker: reader.clone().into(), reader, pool }
     }
 
     /// hyper's own body, whose connection is driven by a task of its own.
@@ -60,7 +89,9 @@ impl AnswerBody {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         // Parts come out of the driver alone, in this task: they need not wake it.
         let mut unwoken = Context::from_waker(Waker::noop());
+        ASKS.set(true);
         let frame = Pin::new(incoming).poll_frame(if self.link.is_some() { &mut unwoken } else { cx });
+        ASKS.set(false);
         match &frame {
             Poll::Ready(None) => {
                 if let Some(link) = self.link.take() {
@@ -93,8 +124,15 @@ impl Body for AnswerBody {
             if let Poll::Ready(frame) = self.part(cx) {
                 return Poll::Ready(frame);
             }
-            let Some(link) = &mut self.link else { return Poll::Pending };
-            if link.drive(cx).is_pending() {
+            let Self { link: Some(link), reader, waker, .. } = &mut *self else { return Poll::Pending };
+            // A thread that waits for its own call is not woken by another.
+            let moves = if Seat::is_taken() {
+                link.drive(cx)
+            } else {
+                reader.0.register(cx.waker());
+                link.drive(&mut Context::from_waker(waker))
+            };
+            if moves.is_pending() {
                 return self.part(cx);
             }
             // The connection is over; the body knows how it ended.
@@ -198,5 +236,59 @@ impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Gathered<S> {
             }
             Some(part) => Poll::Ready(part),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
+    use http_body_util::Full;
+    use hyper::Request;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::{call::BoxFuture, engine::http::Body as Sent};
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_is_woken_by_what_comes_and_not_by_its_own_asking() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let ours = Mutex::new(Some(Box::new(ours) as Box<dyn Io>));
+        let dial = || {
+            let io = ours.lock().unwrap().take().unwrap();
+            Box::pin(async move { Ok(io) }) as BoxFuture<_>
+        };
+        let request = Request::builder().uri("/logs").header("host", "engine").body(Sent::Left(Full::default())).unwrap();
+        let pool = Arc::new(Pool::default());
+        let (answer, ()) = tokio::join!(pool.request(dial, request, None), async {
+            theirs.read_u8().await.unwrap();
+            theirs.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+        });
+        let mut body = answer.unwrap().into_body();
+        let wakes = Arc::new(Wakes::default());
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..50 {
+            assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+            assert_eq!(wakes.0.swap(0, SeqCst), 0);
+            theirs.write_all(b"3\r\nabc\r\n").await.unwrap();
+            assert_eq!(wakes.0.swap(0, SeqCst), 1);
+            assert!(matches!(Pin::new(&mut body).poll_frame(&mut cx), Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(|d| d == "abc")));
+            assert_eq!(wakes.0.swap(0, SeqCst), 0);
+        }
+        theirs.write_all(b"0\r\n\r\n").await.unwrap();
+        assert!(matches!(Pin::new(&mut body).poll_frame(&mut cx), Poll::Ready(None)));
     }
 }
