@@ -69,9 +69,18 @@ async function daemon(t, program, args = [], disk = '') {
     endpoint,
     /** Fills its disk until so many bytes are left, by a file that is given back. @param {number} left */
     fill(left) {
-      const { bavail, bsize } = fs.statfsSync(data)
-      fs.writeFileSync(path.join(data, 'filler'), Buffer.alloc(bavail * bsize - left))
-      return path.join(data, 'filler')
+      const filler = path.join(data, 'filler')
+      for (let tries = 0; ; tries++) {
+        const { bavail, bsize } = fs.statfsSync(data)
+        try {
+          fs.writeFileSync(filler, Buffer.alloc(bavail * bsize - left))
+          return filler
+        } catch (error) {
+          // The engine wrote in between; what was taken so far is given back.
+          if (/** @type {{ code?: string }} */ (error).code !== 'ENOSPC' || tries === 100) throw error
+          fs.rmSync(filler)
+        }
+      }
     },
     /** What it has read so far, in bytes. */
     read: () => Number(/rchar: (\d+)/.exec(fs.readFileSync(`/proc/${child.pid}/io`, 'utf8'))?.[1]),

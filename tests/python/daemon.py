@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -50,10 +51,18 @@ class Daemon:
     def fill(self, left: int) -> Path:
         """Fills its disk until so many bytes are left, by a file that is given back."""
         filler = self.data / "filler"
-        with filler.open("wb") as file:
+        for _ in range(100):
             disk = os.statvfs(self.data)
-            os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - left)
-        return filler
+            try:
+                with filler.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - left)
+                return filler
+            except OSError as error:
+                # The engine wrote in between; what was taken so far is given back.
+                assert error.errno == errno.ENOSPC
+                filler.unlink()
+                time.sleep(0.05)
+        raise AssertionError("the engine writes without end")
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(["sh", str(SCRIPT), "run", str(self.folder), self.program, *self.args], stdin=subprocess.DEVNULL)

@@ -4,8 +4,9 @@ use std::cell::Cell;
 
 use super::{
     Problems,
-    node::{Entries, Key, Node, Place, Trail, Yaml},
+    node::{Entries, Key, Node, Place, Yaml},
     short,
+    trail::Trail,
 };
 
 /// So many ports may the short forms of a file come to: all that an address has, and some.

@@ -2,7 +2,8 @@
 
 use super::{
     Problems,
-    node::{Node, RULES, Trail, Yaml},
+    node::{Node, Yaml},
+    trail::{RULES, Trail},
 };
 
 /// The type of a place.

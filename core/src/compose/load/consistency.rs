@@ -5,10 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use super::{
-    Problems,
-    node::{Node, Trail},
-};
+use super::{Problems, node::Node, trail::Trail};
 use crate::{
     compose::model::{Model, Service},
     error::{escape, nearest},

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{
-    Loader, Problems, dotenv,
-    files::unread,
-    node::{Node, Trail},
-};
+use super::{Loader, Problems, dotenv, files::unread, node::Node, trail::Trail};
 use crate::{compose::model::Model, error::Error};
 
 /// The items of a list of a service that the model has, each with its place in the file's list.

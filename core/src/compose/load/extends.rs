@@ -6,8 +6,9 @@ use super::{
     Loader, Problems, Scope,
     limits::row,
     merge,
-    node::{Node, Trail, Yaml},
+    node::{Node, Yaml},
     paths,
+    trail::Trail,
 };
 use crate::error::{escape, nearest};
 

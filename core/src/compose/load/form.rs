@@ -4,8 +4,9 @@ use std::{rc::Rc, time::Duration};
 
 use super::{
     Problems, casts,
-    node::{Entries, Key, Node, Trail, Yaml},
+    node::{Entries, Key, Node, Yaml},
     short,
+    trail::Trail,
 };
 
 /// No system starts a program with more.

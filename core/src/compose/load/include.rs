@@ -8,8 +8,9 @@ use std::{
 use super::{
     Loader, Problems, Scope, dotenv,
     files::unread,
-    node::{Key, Node, Trail, Yaml},
+    node::{Key, Node, Yaml},
     paths,
+    trail::Trail,
 };
 
 /// So many files may stand behind each other.

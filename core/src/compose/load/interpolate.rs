@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, rc::Rc};
 use super::{
     Problems, casts,
     filled::Filled,
-    node::{Mark, Node, Trail, Yaml},
+    node::{Mark, Node, Yaml},
+    trail::Trail,
 };
 
 /// Texts that grow beyond this are refused.

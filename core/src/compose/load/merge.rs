@@ -4,7 +4,8 @@ use std::{collections::HashSet, rc::Rc};
 
 use super::{
     Problems,
-    node::{Entries, Key, Mark, Node, RULES, Trail, Yaml},
+    node::{Entries, Key, Mark, Node, Yaml},
+    trail::{RULES, Trail},
 };
 
 /// Lays `over` onto `base`: mappings are merged, lists appended, single values replaced; the specification's exceptions

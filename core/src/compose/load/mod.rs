@@ -50,6 +50,7 @@ mod schema;
 mod schema_table;
 mod select;
 pub(crate) mod short;
+mod trail;
 mod unique;
 mod validate;
 mod yaml;
@@ -65,8 +66,9 @@ use crate::{
     call::options,
     error::{Diagnostic, Error, ErrorKind, Result},
 };
-use node::{Node, Trail, Yaml};
+use node::{Node, Yaml};
 pub use policy::{LoadPolicy, Policy};
+use trail::Trail;
 
 options! {
     /// Options of [`Project::load`](crate::Project::load) and [`Project::parse`](crate::Project::parse).

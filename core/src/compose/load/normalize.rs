@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     Problems,
     filled::Filled,
-    node::{Entries, Key, Node, Place, Trail, Yaml},
+    node::{Entries, Key, Node, Place, Yaml},
     short,
+    trail::Trail,
 };
 
 type Env = BTreeMap<String, String>;

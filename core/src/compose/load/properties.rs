@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::{
     Problems, interpolate, merge,
-    node::{Node, Place, Trail},
+    node::{Node, Place},
     short,
+    trail::Trail,
 };
 
 fn fill(text: &str) -> Option<String> {

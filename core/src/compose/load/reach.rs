@@ -2,12 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    Loader, Problems,
-    files::Files,
-    node::{Node, Trail},
-    paths,
-};
+use super::{Loader, Problems, files::Files, node::Node, paths, trail::Trail};
 use crate::compose::model::Model;
 
 /// What a file writes that the policy refuses, however it is meant: absolute paths, and contexts of other hosts.

@@ -4,7 +4,8 @@ use std::{collections::HashMap, rc::Rc};
 
 use super::{
     Problems,
-    node::{Entries, Node, Trail, Yaml},
+    node::{Entries, Node, Yaml},
+    trail::Trail,
 };
 use crate::error::{Diagnostic, nearest};
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::{
     Problems,
-    node::{Node, Trail, Yaml},
+    node::{Node, Yaml},
     short,
+    trail::Trail,
 };
 use crate::error::Diagnostic;
 

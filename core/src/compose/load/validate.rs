@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::{
     Problems,
-    node::{Entries, Node, Trail, Yaml},
+    node::{Entries, Node, Yaml},
+    trail::Trail,
 };
 
 /// Fills in what is left out, so that the checks and paths after need not ask.
