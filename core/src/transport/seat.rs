@@ -135,7 +135,7 @@ impl Seat {
             let mut all: Vec<PollFd<'_>> = sockets.iter().flatten().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
             all.push(PollFd::new(bell, PollFlags::IN));
             let mut now = || poll(&mut all, Some(&Timespec::default())).is_ok_and(|count| count > 0).then_some(());
-            if !self.spin.is_on() || self.spin.look(SPIN, &mut now).is_none() {
+            if !self.spin.is_on() || self.spin.look(SPIN.min(limit), &mut now).is_none() {
                 let limit = Timespec { tv_sec: limit.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: limit.subsec_nanos().into() };
                 poll(&mut all, Some(&limit)).ok();
             }

@@ -289,7 +289,7 @@ impl<'a> Checker<'a> {
                     None => format!("`{}`", escape(target)),
                 };
                 let message = format!("{shown} is the target of {first} already");
-                self.wrong(&["services", name, list, &format!("[{i}]")], &message, None);
+                self.wrong(&["services", name, list, &at], &message, None);
             } else {
                 known.insert(target, (list, i));
             }

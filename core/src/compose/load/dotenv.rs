@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::interpolate::{self, Lookup};
 use crate::error::Diagnostic;
 
-/// A problem in such a file: its place and what is wrong. Never holds a value.
+/// A problem in such a file: its place and what is wrong. Never holds a value, but for what a `:?` has to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
     pub(crate) line: u32,

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use super::{Loader, Problems, dotenv, files::unread, node::Node, trail::Trail};
 use crate::{compose::model::Model, error::Error};
 
-/// The items of a list of a service that the model has, each with its place in the file's list.
-fn items<'a>(whole: &'a Node, service: &str, list: &str) -> impl Iterator<Item = (usize, &'a Node)> + use<'a> {
-    whole.get("services").and_then(|s| s.get(service)?.get(list)).into_iter().flat_map(Node::kept)
+/// A list of a service in the file.
+fn list<'a>(whole: &'a Node, service: &str, name: &str) -> Option<&'a Node> {
+    whole.get("services")?.get(service)?.get(name)
 }
 
 /// Folds the variables of files in.
@@ -18,9 +18,9 @@ pub(super) fn variables(model: &mut Model, whole: &Node, loader: &Loader<'_>, en
         let trail = section.key(name);
         let mut all: BTreeMap<String, Option<String>> = BTreeMap::new();
         let own = &service.environment;
-        let list = trail.key("env_file");
-        for ((i, at), file) in items(whole, name, "env_file").zip(&service.env_file) {
-            let trail = list.index(i);
+        let files = trail.key("env_file");
+        for (i, at, file) in Node::beside(list(whole, name, "env_file"), &service.env_file) {
+            let (at, trail) = (at.unwrap_or(whole), files.index(i));
             if !file.required && !Path::new(&file.path).exists() {
                 continue;
             }
@@ -69,9 +69,9 @@ pub(super) fn labels(model: &mut Model, whole: &Node, loader: &Loader<'_>, probl
     for (name, service) in &mut model.services {
         let mut labels: BTreeMap<String, String> = BTreeMap::new();
         let trail = section.key(name);
-        let list = trail.key("label_file");
-        for ((i, at), file) in items(whole, name, "label_file").zip(&service.label_file) {
-            let trail = list.index(i);
+        let files = trail.key("label_file");
+        for (i, at, file) in Node::beside(list(whole, name, "label_file"), &service.label_file) {
+            let (at, trail) = (at.unwrap_or(whole), files.index(i));
             let Some(text) = text("label file", file, at, &trail, loader, problems) else { continue };
             let mut unset = Vec::new();
             match dotenv::parse(&text, &|_| None, &mut |n| super::interpolate::note(&mut unset, n)) {

@@ -307,6 +307,12 @@ impl Node {
         self.items().iter().enumerate().filter(|(_, item)| !item.is_broken())
     }
 
+    /// The items of a list of the model, each with its place in the file's list and its node there. None is left out, whatever the file has.
+    pub(crate) fn beside<'a, T>(list: Option<&'a Self>, items: &'a [T]) -> impl Iterator<Item = (usize, Option<&'a Self>, &'a T)> {
+        let mut kept = list.into_iter().flat_map(Self::kept);
+        items.iter().enumerate().map(move |(i, item)| kept.next().map_or((i, None, item), |(own, node)| (own, Some(node), item)))
+    }
+
     /// The variables whose values may stand in this text, so that it is not to be shown.
     pub(crate) fn hidden(&self) -> Option<&Filled> {
         self.variable.as_deref().filter(|v| v.hidden)

@@ -82,11 +82,6 @@ fn is_harmless(options: &std::collections::BTreeMap<String, String>, files: &Fil
     }
 }
 
-/// The items of a list that the model has, with their places in the file.
-fn kept<'a>(node: Option<&'a Node>, path: &[&str]) -> impl Iterator<Item = (usize, &'a Node)> + use<'a> {
-    path.iter().try_fold(node, |node, name| Some(node?.get(name))).flatten().into_iter().flat_map(Node::kept)
-}
-
 pub(super) fn check(model: &Model, whole: &Node, loader: &Loader<'_>, problems: &mut Problems) {
     if loader.files.is_open() {
         return;
@@ -111,8 +106,9 @@ pub(super) fn check(model: &Model, whole: &Node, loader: &Loader<'_>, problems: 
     for (name, service) in &model.services {
         let trail = section.key(name);
         let own = whole.get("services").and_then(|s| s.get(name));
-        for ((i, item), volume) in kept(own, &["volumes"]).zip(&service.volumes).filter(|(_, v)| matches!(v.kind.as_str(), "bind" | "npipe")) {
-            judge(item.get("source"), &volume.source, &trail.key("volumes").index(i));
+        let list = |name: &str| own.and_then(|s| s.get(name));
+        for (i, item, volume) in Node::beside(list("volumes"), &service.volumes).filter(|(_, _, v)| matches!(v.kind.as_str(), "bind" | "npipe")) {
+            judge(item.and_then(|n| n.get("source")), &volume.source, &trail.key("volumes").index(i));
         }
         if let Some(build) = &service.build {
             let inner = trail.key("build");
@@ -127,12 +123,12 @@ pub(super) fn check(model: &Model, whole: &Node, loader: &Loader<'_>, problems: 
                 judge(own.and_then(|b| b.get("additional_contexts")?.get(key)), value, &inner.key("additional_contexts").key(key));
             }
             // Without a path it is the agent that lends its keys.
-            for ((i, item), key) in kept(own, &["ssh"]).zip(&build.ssh) {
-                judge(Some(item), if key.path.is_empty() { "/" } else { &key.path }, &inner.key("ssh").index(i));
+            for (i, item, key) in Node::beside(own.and_then(|b| b.get("ssh")), &build.ssh) {
+                judge(item, if key.path.is_empty() { "/" } else { &key.path }, &inner.key("ssh").index(i));
             }
         }
-        for ((i, item), device) in kept(own, &["devices"]).zip(&service.devices).filter(|(_, d)| d.source.starts_with('/')) {
-            judge(item.get("source"), &device.source, &trail.key("devices").index(i));
+        for (i, item, device) in Node::beside(list("devices"), &service.devices).filter(|(_, _, d)| d.source.starts_with('/')) {
+            judge(item.and_then(|n| n.get("source")), &device.source, &trail.key("devices").index(i));
         }
         let whole_service = whole.get("services").and_then(|s| s.get(name));
         if service.use_api_socket {
@@ -141,8 +137,9 @@ pub(super) fn check(model: &Model, whole: &Node, loader: &Loader<'_>, problems: 
         if service.provider.is_some() {
             judge(whole_service.and_then(|s| s.get("provider")), "/", &trail.key("provider"));
         }
-        for ((i, item), watch) in kept(own, &["develop", "watch"]).zip(service.develop.iter().flat_map(|d| &d.watch)) {
-            judge(item.get("path"), &watch.path, &trail.key("develop").key("watch").index(i));
+        let watched = service.develop.as_ref().map_or(&[][..], |d| &d.watch);
+        for (i, item, watch) in Node::beside(list("develop").and_then(|d| d.get("watch")), watched) {
+            judge(item.and_then(|n| n.get("path")), &watch.path, &trail.key("develop").key("watch").index(i));
         }
         if let Some(credentials) = service.credential_spec.as_ref().filter(|c| !c.file.is_empty()) {
             let path = super::paths::absolute(loader.files.first_root().unwrap_or(Path::new("/")), &credentials.file);
