@@ -79,11 +79,10 @@ async fn containers_are_listed_measured_and_asked_in_each_way(engine: Engine, im
     let asked = first.top().ps_args("-o pid,comm").await.unwrap();
     assert!(plain.titles.len() > 2 && asked.titles == ["PID", "COMMAND"] && !asked.processes.is_empty(), "{plain:?} {asked:?}");
 
-    let began = std::time::Instant::now();
     let once: Vec<_> = futures_util::StreamExt::collect(first.stats().one_shot(true).await.unwrap()).await;
-    let quick = began.elapsed();
-    assert!(once.len() == 1 && quick < Duration::from_millis(1500), "{quick:?}");
-    assert!(once.into_iter().next().unwrap().unwrap().pids > 0);
+    let [Ok(once)] = &*once else { panic!("{once:?}") };
+    // One look, with none before it.
+    assert!(once.pids > 0 && once.raw["preread"] == "0001-01-01T00:00:00Z", "{once:?}");
     assert_eq!(first.stats().one_shot(true).stream(true).await.unwrap_err().kind(), ErrorKind::InvalidInput);
 
     let mut logs = first.logs().details(true).await.unwrap();
@@ -131,9 +130,8 @@ async fn containers_are_listed_measured_and_asked_in_each_way(engine: Engine, im
 
 async fn commands_run_without_being_waited_for(engine: Engine, image: String, name: String) {
     let container = engine.containers().run(&*image, ["sleep", "600"]).name(&*name).await.unwrap();
-    let began = std::time::Instant::now();
-    let id = container.exec_detached(["sh", "-c", "sleep 1; echo $WORD >/tmp/word; exit 5"]).env([("WORD", "kept")]).await.unwrap();
-    assert!(began.elapsed() < Duration::from_millis(900));
+    let script = "until test -e /tmp/go; do sleep 0.1; done; echo $WORD >/tmp/word; exit 5";
+    let id = container.exec_detached(["sh", "-c", script]).env([("WORD", "kept")]).await.unwrap();
     let state = container.exec_state(&*id).await.unwrap();
     assert!(state.running && state.pid > 0 && state.exit_code.is_none() && state.id == id, "{state:?}");
     let keys = container.exec_session(["tail", "-f", "/dev/null"]).tty(true).detach_keys("ctrl-x,q").await.unwrap();
@@ -141,6 +139,7 @@ async fn commands_run_without_being_waited_for(engine: Engine, image: String, na
     // The session ends, and what it was with goes on; the oldest engines end that too.
     while tokio::time::timeout(Duration::from_secs(10), keys.read().into_future()).await.unwrap().unwrap_or_default().is_some() {}
     assert!(container.exec(["pidof", "tail"]).await.unwrap().exit_code == 0 || !speaks(&engine, 42));
+    assert_eq!(container.exec(["touch", "/tmp/go"]).await.unwrap().exit_code, 0);
     let mut state = state;
     for _ in 0..100 {
         state = container.exec_state(&*id).await.unwrap();
