@@ -239,8 +239,12 @@ async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String,
     }
     let here = tempfile::tempdir().unwrap();
     let tag = format!("{registry}/{name}:cached");
+    // Engines look no further for steps whose image another build uses at the same time.
+    let base = format!("{name}:base");
+    let builder = engine.images().build(here.path()).dockerfile_inline(format!("FROM {image}\nLABEL of={name}\n")).builder(Builder::Classic);
+    builder.tags(vec![base.clone()]).await.unwrap();
     // A step whose result no other build gives.
-    let dockerfile = format!("FROM {image}\nRUN echo {name}; head -c 16 /dev/urandom | md5sum >/made\n");
+    let dockerfile = format!("FROM {base}\nRUN echo {name}; head -c 16 /dev/urandom | md5sum >/made\n");
     let made = |id: String| {
         let engine = engine.clone();
         async move { engine.containers().run_output(id, "cat /made").await.unwrap().stdout.text().into_owned() }
@@ -249,20 +253,18 @@ async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String,
     let first = build().tags(vec![tag.clone()]).cache_to(vec!["type=inline".to_owned()]).await.unwrap();
     let before = made(first.id.clone()).await;
     engine.images().push(&*tag).await.unwrap();
-    let forget = async |id: &str| {
-        engine.images().remove(id).force(true).await.unwrap();
-        engine.images().prune_build_cache().all(true).await.unwrap();
+    let forget = async |id: Option<&str>| {
+        if let Some(id) = id {
+            engine.images().remove(id).force(true).await.unwrap();
+        }
+        assert!(lab::prune_steps(&engine, &name).await > 0);
     };
     // The oldest engine's builder does not read the certificates of a registry: there the image itself has to stay.
     let stays = engine.version().await.unwrap().version.starts_with("20.10");
-    if stays {
-        engine.images().prune_build_cache().all(true).await.unwrap();
-    } else {
-        forget(&first.id).await;
-    }
+    forget(Some(&*first.id).filter(|_| !stays)).await;
     let without = build().await.unwrap();
     assert_ne!(made(without.id.clone()).await, before);
-    forget(&without.id).await;
+    forget(Some(&without.id)).await;
     for from in [format!("type=registry,ref={tag}"), tag.clone()] {
         let told = Arc::new(Mutex::new(Vec::new()));
         let seen = told.clone();
@@ -270,8 +272,9 @@ async fn a_cache_in_an_image_serves_another_build(engine: Engine, image: String,
         let steps = told.lock().unwrap().join("\n");
         assert_eq!(made(again.id.clone()).await, before, "{from}: {steps}");
         assert!(steps.contains("md5sum >/made: nothing to do"), "{steps}");
-        forget(&again.id).await;
+        forget(Some(&again.id)).await;
     }
+    engine.images().remove(base).await.unwrap();
 }
 
 /// An engine that keeps images in containerd exports caches by themselves.

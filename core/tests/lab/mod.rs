@@ -72,6 +72,19 @@ macro_rules! on_each_engine {
     };
 }
 
+/// Prunes the steps of builds that have this text, and nothing that another test builds now; gives their number.
+pub async fn prune_steps(engine: &dockerkit::Engine, text: &str) -> usize {
+    let usage = engine.disk_usage().await.unwrap();
+    let steps = usage.raw["BuildCache"].as_array().unwrap().iter();
+    let ids: Vec<_> = steps.filter(|s| s["Description"].as_str().unwrap().contains(text)).map(|s| s["ID"].as_str().unwrap()).collect();
+    for id in &ids {
+        let filters = std::collections::BTreeMap::from([("id".to_owned(), vec![(*id).to_owned()])]);
+        let pruned = engine.images().prune_build_cache().all(true).filters(filters).await.unwrap();
+        assert_eq!(pruned.removed, [*id]);
+    }
+    ids.len()
+}
+
 /// The names of the files in a tar.
 pub fn names_of(archive: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(archive);
