@@ -372,6 +372,16 @@ async fn a_large_copy_takes_little_memory_and_stops_when_it_is_given_up(engine: 
     container.remove().force(true).await.unwrap();
 }
 
+/// Whether this process has read some of a file, and has it open.
+fn is_being_read(file: &Path) -> bool {
+    let mut open = std::fs::read_dir("/proc/self/fd").unwrap().flatten().filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to == file));
+    let begun = |fd: std::fs::DirEntry| {
+        let state = std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd.file_name())).unwrap_or_default();
+        !state.is_empty() && !state.starts_with("pos:\t0\n")
+    };
+    open.any(begun)
+}
+
 async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, name: String) {
     let container = sleeper(&engine, &image, &name).await;
     let folder = tempfile::tempdir().unwrap();
@@ -380,7 +390,9 @@ async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, na
     let file = folder.path().join("shrinks");
     std::fs::File::create(&file).unwrap().set_len(300 << 20).unwrap();
     let shrink = async {
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        while !is_being_read(&file) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
         std::fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
     };
     let (sent, ()) = tokio::join!(container.copy_to(&*file, "/shrinks").into_future(), shrink);

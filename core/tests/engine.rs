@@ -97,7 +97,9 @@ async fn both_builders_build_and_say_what_is_wrong(engine: Engine, image: String
     for builder in [Builder::Classic, Builder::Buildkit, Builder::Auto] {
         let steps = Arc::new(Mutex::new(Vec::new()));
         let seen = steps.clone();
-        let text = format!("FROM {image} AS base\nARG WORD\nCOPY . /all/\nRUN echo word $WORD; test ! -e /all/left\nFROM base AS more\nRUN echo more >/more\n");
+        let text = format!(
+            "FROM {image} AS base\nARG WORD\nCOPY . /all/\nRUN echo word $WORD of {name}; test ! -e /all/left\nFROM base AS more\nRUN echo more >/more\n"
+        );
         let build = |o: &mut dockerkit::engine::BuildOptions| {
             o.builder = builder;
             o.dockerfile_inline = Some(text.clone());

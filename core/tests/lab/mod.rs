@@ -75,12 +75,13 @@ macro_rules! on_each_engine {
 /// Prunes the steps of builds that have this text, and nothing that another test builds now; gives their number.
 pub async fn prune_steps(engine: &dockerkit::Engine, text: &str) -> usize {
     let usage = engine.disk_usage().await.unwrap();
-    let steps = usage.raw["BuildCache"].as_array().unwrap().iter();
-    let ids: Vec<_> = steps.filter(|s| s["Description"].as_str().unwrap().contains(text)).map(|s| s["ID"].as_str().unwrap()).collect();
+    let steps = usage.raw.pointer("/BuildCache").unwrap().as_array().unwrap().iter();
+    let told = |step: &serde_json::Value, key: &str| step.get(key).unwrap().as_str().unwrap().to_owned();
+    let ids: Vec<_> = steps.filter(|s| told(s, "Description").contains(text)).map(|s| told(s, "ID")).collect();
     for id in &ids {
-        let filters = std::collections::BTreeMap::from([("id".to_owned(), vec![(*id).to_owned()])]);
+        let filters = std::collections::BTreeMap::from([("id".to_owned(), vec![id.clone()])]);
         let pruned = engine.images().prune_build_cache().all(true).filters(filters).await.unwrap();
-        assert_eq!(pruned.removed, [*id]);
+        assert_eq!(pruned.removed, std::slice::from_ref(id));
     }
     ids.len()
 }
