@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import socketserver
 import threading
@@ -300,6 +301,36 @@ def test_ten_thousand_lines_keep_their_order(engine: dk.Engine, image: str) -> N
     wanted = b"".join(b"%d\n" % n for n in range(1, 10001))
     assert b"".join(chunk.data for chunk in made.logs(follow=True)) == wanted
     made.remove()
+
+
+def test_a_stream_is_the_process_s_that_began_it(engine: dk.Engine, image: str, name: str) -> None:
+    async def work() -> None:
+        async with await aio.Engine.connect(engine.endpoint) as other:
+            watched = other.events(filters={"container": [name]})
+            waiting = asyncio.create_task(watched.__anext__())
+            await asyncio.sleep(0.3)
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    with suppress(StopIteration):
+                        watched.close().send(None)
+                    with pytest.raises(dk.errors.InvalidInput, match="fork of"):
+                        next(blocking)
+                    blocking.close()
+                    code = 0
+                finally:
+                    os._exit(code)
+            assert os.waitpid(pid, 0)[1] == 0
+            made = await other.containers.create(image, ["true"], name=name)
+            assert (await asyncio.wait_for(waiting, 10)).action == "create"
+            assert next(blocking).action == "create"
+            await made.remove()
+            await watched.close()
+
+    blocking = engine.events(filters={"container": [name]})
+    asyncio.run(work())
+    blocking.close()
 
 
 def test_both_forms_do_the_same(engine: dk.Engine, image: str, name: str) -> None:

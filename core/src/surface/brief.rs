@@ -18,13 +18,14 @@ const LIMIT: Duration = Duration::from_micros(250);
 /// The most calls that do not try after one that tried in vain.
 const MOST: u32 = 16;
 
-/// Calls that ask one question and read nothing else.
+/// Calls that ask one question and read nothing else; a stream's own items are read by whoever asks for them.
 const QUESTIONS: &[&str] = &[
     "ping",
     "version",
     "info",
     "inspect",
     "reload",
+    "events",
     "containers.get",
     "containers.list",
     "images.get",
