@@ -390,7 +390,10 @@ async fn what_goes_wrong_in_the_middle_is_told(engine: Engine, image: String, na
     let file = folder.path().join("shrinks");
     std::fs::File::create(&file).unwrap().set_len(300 << 20).unwrap();
     let shrink = async {
-        while !is_being_read(&file) {
+        for _ in 0..20_000 {
+            if is_being_read(&file) {
+                break;
+            }
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         std::fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
