@@ -315,7 +315,7 @@ def test_a_stream_is_the_process_s_that_began_it(engine: dk.Engine, image: str, 
                 try:
                     with suppress(StopIteration):
                         watched.close().send(None)
-                    with pytest.raises(dk.errors.InvalidInput, match="fork of"):
+                    with pytest.raises(dk.errors.InvalidInput, match=r"stream\.next: .*fork of"):
                         next(blocking)
                     blocking.close()
                     code = 0

@@ -22,6 +22,8 @@ use crate::{
     stream::{Items, Merge},
 };
 
+/// What an error of a batch itself happened in.
+const NEXT: &str = "stream.next";
 /// How many items a batch may hold.
 const ITEMS: usize = 256;
 /// How long a batch of parts is open from its first on; while its reader is busy with the one before, it stays open.
@@ -61,7 +63,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if self.is_elsewhere() {
             // The parent's runtime would forget its sockets.
-            std::mem::forget(self.batches.get_mut().map(Option::take));
+            std::mem::forget(self.batches.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
@@ -105,7 +107,8 @@ impl BatchStream {
     pub async fn next(&mut self) -> Option<Result<Reply>> {
         let shared = &self.0.0;
         if shared.is_elsewhere() {
-            return Some(Err(Error::invalid("this stream was begun by the process that this one is a fork of").hint("make the call again in this process")));
+            let e = Error::invalid("this stream was begun by the process that this one is a fork of").op(NEXT);
+            return Some(Err(e.hint("make the call again in this process")));
         }
         let next = poll_fn(|cx| match &mut *shared.lock() {
             Some(batches) => batches.as_mut().poll_next(cx),
@@ -150,7 +153,7 @@ fn ahead<T: Serialize + Send + 'static>(stream: Items<T>, merge: Merge<T>, close
 }
 
 fn panicked() -> Error {
-    Error::internal("a stream panicked")
+    Error::internal("a stream panicked").op(NEXT)
 }
 
 /// Makes batches until the stream or its reader is gone.
